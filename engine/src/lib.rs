@@ -29,7 +29,7 @@ mod tiers;
 use pyo3::prelude::*;
 
 /// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
-const INTERFACE: u32 = 6;
+const INTERFACE: u32 = 7;
 
 #[pymodule]
 mod tecken_engine {

@@ -520,7 +520,7 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn put_hex(out: &mut Vec<u8>, number: u64) {
+pub fn put_hex(out: &mut Vec<u8>, number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let count = (67 - (number | 1).leading_zeros()) / 4;
     for i in (0..count).rev() {

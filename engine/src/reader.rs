@@ -15,8 +15,10 @@ use crate::errors::MalformedPage;
 use crate::frames::Frames;
 use crate::lookup::{self, PageLookup};
 use crate::names::{NameSection, Names};
+use crate::packed::{PACKED, expand};
 use crate::page::{Page, Words, decompress, with_whole_numbers};
 use crate::render::{Symbols, Version};
+use crate::runs::split;
 use crate::tiers::Kept;
 
 create_exception!(
@@ -143,6 +145,11 @@ impl Reader {
         without_panic(|| Ok(py.detach(|| self.load_all(&packed))?))
     }
 
+    /// Return the records of a page of symbols as lines of a symbol file. Raises Malformed if it is not valid.
+    fn lines<'py>(&self, py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        without_panic(|| Ok(PyBytes::new(py, &py.detach(|| self.all_lines(packed))?)))
+    }
+
     /// Return a search for offsets below 2**32, which takes pages and names from a cache.
     #[pyo3(signature = (offsets, cache))]
     fn search(slf: Bound<'_, Self>, mut offsets: Vec<u32>, cache: Option<Py<PageCache>>) -> Search {
@@ -172,17 +179,41 @@ impl Reader {
 
 impl Reader {
     fn load_all(&self, packed: &[&[u8]]) -> Result<Vec<LoadedPage>, MalformedPage> {
-        let (mut raw, mut whole) = (Vec::new(), Vec::new());
+        let (mut raw, mut other) = (Vec::new(), Vec::new());
         let mut load = |page: &&[u8]| {
-            decompress(page, self.dictionary.as_ref(), &mut raw)?;
-            if self.version != 2 {
-                with_whole_numbers(&raw, &mut whole)?;
-                std::mem::swap(&mut raw, &mut whole);
-            }
+            self.unpack(page, &mut raw, &mut other)?;
             Page::decode(&raw)?;
             Ok(LoadedPage(Kept::new(&raw)))
         };
         packed.iter().map(&mut load).collect()
+    }
+
+    /// Write a page to `raw`, which is replaced, in the layout of version 2; `other` is room for another layout.
+    fn unpack(&self, packed: &[u8], raw: &mut Vec<u8>, other: &mut Vec<u8>) -> Result<(), MalformedPage> {
+        decompress(packed, self.dictionary.as_ref(), raw)?;
+        if self.version != 2 {
+            with_whole_numbers(raw, other)?;
+            std::mem::swap(raw, other);
+        }
+        Ok(())
+    }
+
+    fn all_lines(&self, packed: &[u8]) -> Result<Vec<u8>, MalformedPage> {
+        let mut raw = Vec::new();
+        self.unpack(packed, &mut raw, &mut Vec::new())?;
+        let page = Page::decode(&raw)?;
+        let mut lines = Vec::with_capacity(4 * raw.len());
+        for i in 0..page.keys.len() {
+            let record = page.text(i);
+            if record.first() == Some(&PACKED) {
+                let block = expand(record, u64::from(page.keys.get(i)));
+                split(&block.ok_or_else(|| MalformedPage::record(record))?, &mut lines);
+            } else {
+                split(record, &mut lines);
+            }
+            lines.push(b'\n');
+        }
+        Ok(lines)
     }
 
     /// Return the only page of a section that may cover `key` (see `Header.page_for`).

@@ -4,6 +4,7 @@
 use memchr::{memchr, memchr_iter, memmem};
 
 use crate::numbers::fields;
+use crate::packed::put_hex;
 
 pub const RUN: usize = 16;
 
@@ -38,9 +39,45 @@ pub fn join(block: &[u8]) -> Option<Vec<u8>> {
     found.next().is_none().then_some(joined)
 }
 
+/// Append a block to `out`, with each line record on a line of its own, and without carriage returns at line ends.
+pub fn split(block: &[u8], out: &mut Vec<u8>) {
+    for (i, line) in block.split(|byte| *byte == b'\n').enumerate() {
+        if i > 0 {
+            out.push(b'\n');
+        }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let end = out.len();
+        if i == 0 || split_run(line, out).is_none() {
+            out.truncate(end);
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+/// Append the line records of a run; None for any other line.
+fn split_run(line: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let mut fields = line.split(|byte| *byte == b' ').peekable();
+    let mut address = u64::from(number(fields.next()?)?);
+    fields.peek()?;
+    let mut is_first = true;
+    while let Some(size) = fields.next() {
+        if !is_first {
+            out.push(b'\n');
+        }
+        is_first = false;
+        put_hex(out, address);
+        address += u64::from(number(size)?);
+        for field in [size, fields.next()?, fields.next()?] {
+            out.push(b' ');
+            out.extend_from_slice(field);
+        }
+    }
+    Some(())
+}
+
 /// Return a hexadecimal number of up to 8 digits.
 fn number(digits: &[u8]) -> Option<u32> {
-    if digits.len() > 8 {
+    if digits.is_empty() || digits.len() > 8 {
         return None;
     }
     digits.iter().try_fold(0, |number, byte| Some(number << 4 | char::from(*byte).to_digit(16)?))

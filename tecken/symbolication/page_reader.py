@@ -13,7 +13,8 @@ from tecken.storage.port import PageFiles
 from tecken.store.port import PageKey
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.pagefile.file import PREFIX, Header, header_bytes
+from tecken.symbols.pagefile import file
+from tecken.symbols.pagefile.file import Header
 
 T = TypeVar("T")
 
@@ -45,11 +46,7 @@ def read_header(page_files: PageFiles, module: ObjectId) -> bytes:
         Unavailable: The storage does not respond.
         MalformedPageFile: It is not a page file of this format version.
     """
-    (prefix,) = page_files.read(module, [(0, PREFIX)])
-    # The prefix is read again with the rest: another page file may have replaced this one between the reads,
-    # and the first bytes of one with the tables of the other would give wrong functions.
-    (raw,) = page_files.read(module, [(0, header_bytes(prefix))])
-    return raw
+    return file.read_header(partial(page_files.read, module))
 
 
 def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: Sequence[int]) -> list[bytes]:
@@ -62,13 +59,7 @@ def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: S
     if native_id := header.metadata.native_id:
         # The page file of a name of native files is a copy of this header, without the pages.
         module = ObjectId.without_name(native_id)
-    found = page_files.read(module, [header.span(page) for page in pages])
-    # The generation is checked after the pages are read. Checked before, a page file that is replaced between
-    # the two reads would give pages of the new file for the old header.
-    (start,) = page_files.read(module, [(0, PREFIX)])
-    if start != header.raw[:PREFIX]:
-        raise NotFound(f"{module} has another page file now")
-    return found
+    return file.read_pages(partial(page_files.read, module), header, pages)
 
 
 class PageFileReader:

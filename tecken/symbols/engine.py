@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeGuard, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 6
+INTERFACE: Final = 7
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
@@ -123,6 +123,10 @@ class Reader(Protocol):
 
     def load(self, packed: Sequence[bytes]) -> list[LoadedPage]:
         """Check pages, and return them decompressed."""
+        ...
+
+    def lines(self, packed: bytes) -> bytes:
+        """Return the records of a page of symbols as lines of a symbol file."""
         ...
 
     def search(self, offsets: Sequence[int], cache: EngineCache | None) -> CompiledSearch:

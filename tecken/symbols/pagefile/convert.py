@@ -1,4 +1,4 @@
-"""Conversion of the text of a symbol file to pages.
+"""Conversion of the text of a symbol file to pages, and back.
 
 The text is cut, at FUNC and PUBLIC records, into pages of about 8 KB, and the numbers of each FUNC block are
 packed (`cutter`). Each page is compressed on its own, with one dictionary for the module. Memory does not
@@ -16,8 +16,9 @@ from typing import BinaryIO, Final, NamedTuple
 from tecken.symbols.decompression import decompress
 from tecken.symbols.lookup import Frame, PageLookup, frame, name
 from tecken.symbols.pagefile.cfi import CfiScanner
+from tecken.symbols.pagefile.cfi import expand as expand_cfi
 from tecken.symbols.pagefile.cutter import Cutter, compress, make_cutter, train
-from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
+from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Read, Section, read_pages
 from tecken.symbols.pagefile.page import Page, decode
 
 __all__ = ["PageFileWriter", "decompress"]
@@ -199,3 +200,67 @@ class ScannedPages:
     def _name(self, section: Section, number: int) -> str:
         page = self.find(section, number)
         return "" if page is None else name(self.page(page), number)
+
+
+# Back to text
+
+# Bytes of compressed pages that are read at once.
+READ_BYTES: Final = 256 << 10
+
+
+def symbol_file_text(header: Header, read: Read) -> Iterator[bytes]:
+    """Yield the text of a symbol file from its page file, in chunks of one page.
+
+    Records come sorted, source paths cleaned, and each line record has a line of its own. Records that
+    conversion has left out are missing, and so are the STACK records of a page file without them. Raises
+    MalformedPageFile, NotFound when the page file is deleted or replaced meanwhile, and the errors of `read`.
+    """
+    yield _head(header.metadata)
+    for section, lines in _LINES.items():
+        for batch in _batches(header, section):
+            for page in read_pages(read, header, batch):
+                yield lines(header, page)
+
+
+def _head(module: Metadata) -> bytes:
+    # Native files without an id have the one under which they were uploaded.
+    debug_id = module.native_id or module.debug_id
+    lines = [f"MODULE {module.os} {module.arch} {debug_id} {module.debug_file}"]
+    if module.code_id:
+        lines.append(f"INFO CODE_ID {module.code_id} {module.code_file}".rstrip())
+    if module.generator:
+        lines.append(f"INFO GENERATOR {module.generator}")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _batches(header: Header, section: Section) -> Iterator[list[int]]:
+    """Yield the numbers of a section's pages, of about READ_BYTES together."""
+    batch, size = [], 0
+    for number in header.pages(section):
+        start, end = header.span(number)
+        batch.append(number)
+        size += end - start
+        if size >= READ_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _names(kind: bytes, header: Header, page_bytes: bytes) -> bytes:
+    page = header.open(page_bytes)
+    return b"".join([b"%b %d %b\n" % (kind, key, page.record(i)) for i, key in enumerate(page.keys)])
+
+
+def _stack(header: Header, page_bytes: bytes) -> bytes:
+    page = header.open(page_bytes)
+    records = (expand_cfi(page.record(i), key) for i, key in enumerate(page.keys))
+    return b"".join([b"%b\n" % line for lines in records for line in lines])
+
+
+_LINES: Final[dict[Section, Callable[[Header, bytes], bytes]]] = {
+    Section.FILES: partial(_names, b"FILE"),
+    Section.ORIGINS: partial(_names, b"INLINE_ORIGIN"),
+    Section.SYMBOLS: Header.symbol_lines,
+    Section.CFI: _stack,
+}

@@ -17,7 +17,7 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from functools import cached_property
@@ -28,8 +28,9 @@ from typing import BinaryIO, Final, NamedTuple
 import orjson
 import zstandard
 
-from tecken.errors import MalformedPageFile, TooLarge
+from tecken.errors import MalformedPageFile, NotFound, TooLarge
 from tecken.symbols import engine
+from tecken.symbols.pagefile.line_runs import split
 from tecken.symbols.pagefile.page import U32, KeptPage, Page, decode, decode_version_2, table, words
 
 MAGIC: Final = b"TKNPAGES"
@@ -167,6 +168,17 @@ class Header:
             return page
         return decode_version_2(bytes(page))
 
+    def symbol_lines(self, page_bytes: bytes) -> bytes:
+        """Return the records of a page of symbols as lines of a symbol file. Raises MalformedPageFile."""
+        reader = self.reader
+        if reader is None:
+            page = self.open(page_bytes)
+            return b"".join(split(page.text(i)) + b"\n" for i in range(len(page.keys)))
+        try:
+            return reader.lines(page_bytes)
+        except engine.MALFORMED as error:
+            raise engine.malformed_page(error) from error
+
     @property
     def reader(self) -> engine.Reader | None:
         """The engine's reader of this header, None without the engine."""
@@ -238,6 +250,33 @@ def is_header(raw: bytes) -> bool:
     with suppress(MalformedPageFile):
         return header_bytes(raw) == len(raw)
     return False
+
+
+Read = Callable[[Sequence[tuple[int, int]]], list[bytes]]
+"""Reader of the bytes of each [start, end) of one page file; `PageFiles.read` has its errors."""
+
+
+def read_header(read: Read) -> bytes:
+    """Return the bytes of a page file's header. Raises MalformedPageFile, and the errors of `read`."""
+    (prefix,) = read([(0, PREFIX)])
+    # The prefix is read again with the rest: another page file may have replaced this one between the reads,
+    # and the first bytes of one with the tables of the other would give wrong functions.
+    (raw,) = read([(0, header_bytes(prefix))])
+    return raw
+
+
+def read_pages(read: Read, header: Header, pages: Iterable[int]) -> list[bytes]:
+    """Return compressed pages of the page file that `header` is from.
+
+    Raises NotFound when it was deleted or replaced, and the errors of `read`.
+    """
+    found = read([header.span(page) for page in pages])
+    # The generation is checked after the pages are read. Checked before, a page file that is replaced between
+    # the two reads would give pages of the new file for the old header.
+    (start,) = read([(0, PREFIX)])
+    if start != header.raw[:PREFIX]:
+        raise NotFound("the module has another page file now")
+    return found
 
 
 class PageWriter:

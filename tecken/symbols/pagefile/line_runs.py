@@ -33,6 +33,25 @@ def join(blocks: Sequence[bytes]) -> list[bytes]:
     return [block[:begin] + next(joined) if count else block for block, begin, count in places]
 
 
+def split(block: bytes) -> bytes:
+    """Return a block with each line record on a line of its own, and no carriage returns at line ends."""
+    first, *lines = [line.removesuffix(b"\r") for line in block.split(b"\n")]
+    return b"\n".join((first, *map(_split_run, lines)))
+
+
+def _split_run(line: bytes) -> bytes:
+    """Return the line records of a run; any other line as it is."""
+    address, *fields = line.split(b" ")
+    if not fields or len(fields) % 3:
+        return line
+    try:
+        starts = accumulate(map(_number, fields[0::3]), initial=_number(address))
+        records = zip(starts, fields[0::3], fields[1::3], fields[2::3], strict=False)
+        return b"\n".join([b"%x %b %b %b" % record for record in records])
+    except ValueError:
+        return line
+
+
 def _lines(block: bytes) -> tuple[int, int]:
     """Return the start of the line records, after the last INLINE record, and their number.
 

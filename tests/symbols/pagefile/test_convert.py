@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tecken.errors import Malformed, TooLarge
+from tecken.errors import Malformed, MalformedPageFile, NotFound, TooLarge
 from tecken.symbols import engine
 from tecken.symbols.formats import breakpad
 from tecken.symbols.lookup import Frame, find, frame, name
 from tecken.symbols.pagefile import bounds, convert, cutter
-from tecken.symbols.pagefile.convert import PageFileWriter
-from tecken.symbols.pagefile.file import Metadata, Section
+from tecken.symbols.pagefile.convert import PageFileWriter, symbol_file_text
+from tecken.symbols.pagefile.file import Header, Metadata, Section
 from tecken.symbols.pagefile.page import Page
 from tests.symbols.generate import sym_files
 
@@ -38,9 +38,9 @@ Records = list[tuple[int, bytes]]
 
 
 class Converted:
-    def __init__(self, *chunks: bytes, offsets: Iterable[int] | None = None) -> None:
+    def __init__(self, *chunks: bytes, offsets: Iterable[int] | None = None, with_cfi: bool = False) -> None:
         pages = io.BytesIO()
-        converter = PageFileWriter(io.BytesIO(), pages)
+        converter = PageFileWriter(io.BytesIO(), pages, cfi=io.BytesIO() if with_cfi else None)
         for chunk in chunks:
             converter.feed(chunk)
         self.frames: dict[int, Frame | None] = {}
@@ -51,6 +51,12 @@ class Converted:
         self.header = converter.finish()
         self.file = self.header.raw + pages.getvalue()
         self.dropped = self.header.metadata.dropped
+
+    def read(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self.file[start:end] for start, end in spans]
+
+    def text(self) -> bytes:
+        return b"".join(symbol_file_text(self.header, self.read))
 
     def page(self, number: int) -> Page:
         return self.header.open(self.file[slice(*self.header.span(number))])
@@ -588,3 +594,73 @@ def test_converter_early_frames_of_a_large_module_are_those_of_its_page_file() -
     file, early = Converted(text), Converted(text, offsets=offsets)
     assert early.frames == frames_of(file, offsets)
     assert early.file == file.file
+
+
+# Back to text
+
+WHOLE = b"""\
+MODULE Linux x86_64 A1B2C3D4E5F60718293A4B5C6D7E8F900 libx.so
+INFO CODE_ID 5F60718293A4B5C6D7E8F9 libx.so.1
+INFO GENERATOR dump 1.0
+FILE 2 b.c
+FILE 7 a.c
+INLINE_ORIGIN 1 h
+INLINE_ORIGIN 9 g()
+FUNC m 10 20 0 f(int)
+INLINE 0 5 7 9 10 4 18 8
+INLINE 1 6 2 1 10 4
+10 4 12 7
+14 4 13 7
+18 8 14 2
+PUBLIC 30 0 p
+FUNC 40 10 8 g
+40 10 3 2
+STACK CFI INIT 10 20 .cfa: $rsp 8 + .ra: .cfa -8 + ^
+STACK CFI 11 .cfa: $rsp 16 +
+STACK WIN 4 40 10 0 0 0 0 0 0 1 $T0 .raSearch =
+"""
+
+
+def test_text_of_a_page_file_is_that_of_its_symbol_file() -> None:
+    assert Converted(WHOLE, with_cfi=True).text() == WHOLE
+    assert Converted(WHOLE).text() == WHOLE[: WHOLE.index(b"STACK")]
+
+
+def test_text_of_native_files_without_an_id_has_that_of_their_upload() -> None:
+    module = Converted(b"MODULE Linux x86_64 000000000000000000000000000000000 a\nPUBLIC 1 0 p\n")
+    header = Header.parse(module.header.raw)
+    header.metadata = header.metadata._replace(native_id="AB" * 16 + "0")
+    text = b"".join(symbol_file_text(header, module.read))
+    assert text.startswith(b"MODULE Linux x86_64 " + b"AB" * 16 + b"0 a\n")
+
+
+def test_text_sorts_records_and_cleans_paths() -> None:
+    text = converted(b"FILE 1 /x/a/../b.c\nPUBLIC 20 0 second\nFUNC 10 4 0 first\n").text()
+    assert text.endswith(b"FILE 1 /x/b.c\nFUNC 10 4 0 first\nPUBLIC 20 0 second\n")
+
+
+@given(sym_files(), st.integers(0, 200))
+@settings(deadline=None)
+def test_text_gives_the_same_frames_again(sym: bytes, page_size: int) -> None:
+    with mock.patch.object(cutter, "PAGE_SIZE", page_size), mock.patch.object(convert, "READ_BYTES", 100):
+        first = Converted(sym, with_cfi=True)
+        second = Converted(first.text(), with_cfi=True)
+    assert frames_of(second, range(200)) == frames_of(first, range(200))
+    assert second.records(Section.CFI) == first.records(Section.CFI)
+    assert second.text() == first.text()
+
+
+def test_text_of_a_page_file_that_is_replaced_meanwhile_is_not_found() -> None:
+    first, second = converted(b"PUBLIC 1 0 first\n"), converted(b"PUBLIC 1 0 other\n")
+    with pytest.raises(NotFound):
+        list(symbol_file_text(first.header, second.read))
+
+
+def test_text_of_a_malformed_page_raises() -> None:
+    module = converted(b"FUNC 10 4 0 f\n10 4 1 0\n")
+    ((start, end),) = [module.header.span(number) for number in module.header.pages(Section.SYMBOLS)]
+    page = module.header.open(module.file[start:end])
+    assert page.keys[0] == 0x10
+    module.file = module.file[:start] + b"\0" * (end - start) + module.file[end:]
+    with pytest.raises(MalformedPageFile):
+        module.text()

@@ -6,17 +6,20 @@ import io
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
+from unittest import mock
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tecken.errors import Malformed, MalformedPageFile, TooLarge
 from tecken.symbols import engine
-from tecken.symbols.pagefile import cutter, packed
+from tecken.symbols.pagefile import cutter, line_runs, packed
 from tecken.symbols.pagefile.convert import PageFileWriter
 from tecken.symbols.pagefile.cutter import Cutter, EngineCutter
-from tecken.symbols.pagefile.file import Section
+from tecken.symbols.pagefile.file import Header, Metadata, PageWriter, Section
+from tecken.symbols.pagefile.page import encode
 from tests.symbols.generate import sym_files
 from tests.symbols.packing import PackingCutter, pack
 from tests.symbols.pagefile.test_packed import address_of, blocks
@@ -209,3 +212,50 @@ def test_engine_full_disk_raises_an_error_of_the_system() -> None:
         writer = PageFileWriter(full, io.BytesIO(), with_engine)
         with pytest.raises(OSError, match="No space"):
             writer.feed(MODULE + b"x\n" * (cutter.WINDOW * 10))
+
+
+# Back to text
+
+
+def lines_of(records: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the lines of a page with these records: with the engine, and without it."""
+    pages = io.BytesIO()
+    writer = PageWriter(pages)
+    writer.add(Section.SYMBOLS, 0, zstandard.compress(encode(range(0, 16 * len(records), 16), records)))
+    header = writer.header(Metadata("", "", "", "", "", "", "", 0, 0, {}), b"")
+    with_engine = header.symbol_lines(pages.getvalue())
+    with mock.patch.object(engine, "MODULE", None):
+        return with_engine, Header.parse(header.raw).symbol_lines(pages.getvalue())
+
+
+LINE = st.lists(st.one_of(HEX, st.sampled_from((b"7", b"7\r", b"INLINE", b"FUNC"))), max_size=9).map(
+    b" ".join
+)
+BLOCK = st.lists(st.one_of(LINE, st.binary(max_size=9)), max_size=5).map(b"\n".join)
+
+
+@given(st.lists(BLOCK.filter(lambda block: not block.startswith(packed.PACKED)), max_size=4))
+@settings(deadline=None)
+def test_lines_of_any_text_are_the_same(records: list[bytes]) -> None:
+    with_engine, without = lines_of(records)
+    assert with_engine == without
+
+
+@given(blocks())
+@settings(deadline=None)
+def test_lines_of_packed_blocks_are_those_of_their_text(block: bytes) -> None:
+    record = pack(block) or block
+    head = block.partition(b"\n")[0]
+    address = address_of(block)
+    pages = io.BytesIO()
+    writer = PageWriter(pages)
+    writer.add(Section.SYMBOLS, address, zstandard.compress(encode([address], [record])))
+    header = writer.header(Metadata("", "", "", "", "", "", "", 0, 0, {}), b"")
+    lines = header.symbol_lines(pages.getvalue())
+    assert lines.partition(b"\n")[0] == head
+    assert lines == line_runs.split(line_runs.join([block])[0]) + b"\n"
+
+
+def test_lines_of_a_malformed_record_raise() -> None:
+    with pytest.raises(MalformedPageFile, match="not a FUNC"):
+        lines_of([b"\1\xff"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecken.symbols.pagefile.line_runs import RUN, join
+from tecken.symbols.pagefile.line_runs import RUN, join, split
 
 HEAD = b"FUNC 4cbb7f 47 0 f(int)"
 
@@ -14,7 +14,7 @@ def joined(lines: bytes) -> bytes:
     return block.removeprefix(HEAD + b"\n")
 
 
-def split(block: bytes) -> list[tuple[bytes, ...]]:
+def records_of(block: bytes) -> list[tuple[bytes, ...]]:
     """Return each line record of a block, as numbers where it has four."""
     records: list[tuple[bytes, ...]] = []
     for line in block.split(b"\n")[1:]:
@@ -104,5 +104,34 @@ def test_join_generated_blocks_keep_their_records(
             place += gap // 3 + size
         blocks.append(b"\n".join(block))
     shorter = join(blocks)
-    assert list(map(split, shorter)) == list(map(split, blocks))
+    assert list(map(records_of, shorter)) == list(map(records_of, blocks))
     assert sum(map(len, shorter)) <= sum(map(len, blocks))
+    if all(int(address) < 2**31 for address, _ in functions):
+        assert list(map(split, shorter)) == blocks
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"INLINE 0 156 21 38 4cbaa1 4 4cbaa8 73",
+        b"10 4 1 0 4",
+        b"10 4 1 0 4 2",
+        b"10  4 1 0",
+        b"10",
+        b"",
+        b"g 4 1 0",
+        b"10 -4 1 0 4 2 0",
+        b"100000000 4 1 0 4 2 0",
+    ],
+)
+def test_split_other_lines_are_unchanged(line: bytes) -> None:
+    block = HEAD + b"\n" + line + b"\n10 4 1 0"
+    assert split(block) == block
+
+
+def test_split_head_is_never_a_run() -> None:
+    assert split(b"10 4 1 0 4 2 0\n10 4 1 0 4 2 0") == b"10 4 1 0 4 2 0\n10 4 1 0\n14 4 2 0"
+
+
+def test_split_last_address_may_pass_32_bits() -> None:
+    assert split(b"\nFFFFFFFF 8 1 0 8 2 0") == b"\nffffffff 8 1 0\n100000007 8 2 0"
