@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Self
@@ -26,12 +27,15 @@ from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
+from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.lookups import Miss
 from tecken.storage.port import FileRequest, Upstream
-from tecken.storage.search import Found, OwnFile, TextPending, UpstreamFile
+from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
 from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey
+from tecken.symbols.pagefile.convert import symbol_file_text
+from tecken.symbols.pagefile.file import Header, read_header
 
 Parse = Callable[..., FileRequest]
 Convert = Callable[[ObjectId, str], object]
@@ -99,19 +103,19 @@ def _serve(request: HttpRequest, wanted: FileRequest, convert: Convert) -> HttpR
 
 
 def _find(request: HttpRequest, wanted: FileRequest, convert: Convert, *, fresh: bool) -> Found:
-    """Return where the file is, after the conversion of native files that have no text yet.
+    """Return where the file is, after the conversion of native files that have no symbols yet.
 
     Stackwalkers know 200 and 404 and remember a 404, so this waits as long as a symbolication does.
     """
     search = storage_services.search()
     try:
         return search.find(wanted, fresh=fresh)
-    except TextPending as pending:
+    except ConversionPending as pending:
         caller = caller_of(request)
         convert(pending.module, f"user {caller.user}" if caller.user else caller.address)
     try:
         return search.find(wanted, fresh=fresh)
-    except TextPending as pending:
+    except ConversionPending as pending:
         raise NotFound(f"the native files of {pending.module} cannot be converted") from None
 
 
@@ -119,6 +123,8 @@ def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> Http
     current = options()
     if isinstance(found, OwnFile):
         return send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    if isinstance(found, ConvertedSymbols):
+        return send_converted(request, found)
     if isinstance(found, UpstreamFile):
         upstream = storage_services.search().upstream(found.upstream)
         return send_from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
@@ -211,6 +217,25 @@ def send_own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes
     return _send_stored(request, headers, found)
 
 
+def send_converted(request: HttpRequest, found: ConvertedSymbols) -> HttpResponseBase:
+    """Return the text of a symbol file, made from the page file of native files.
+
+    Raises NotFound or Unavailable when the page file was deleted or replaced since it was found.
+    """
+    read = partial(found.page_files.read, found.module)
+    header = Header.parse(read_header(read))
+    packs = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    packed = {"Content-Encoding": "gzip"} if packs else {}
+    etag = header.generation if packs else f"{header.generation}-unpacked"
+    headers = {**_text_headers(etag), **packed, "Accept-Ranges": "none"}
+    complete = HttpResponse(headers=headers)
+    response = get_conditional_response(request, headers["ETag"], None, complete) or complete
+    if response is not complete or request.method == "HEAD":
+        return response
+    text = symbol_file_text(header, read)
+    return _reply(headers, nullcontext(gzip_chunks(text) if packs else text))
+
+
 def send_from_upstream(
     request: HttpRequest, module: ObjectId, upstream: Upstream, max_bytes: int
 ) -> HttpResponseBase:
@@ -247,14 +272,18 @@ def _unpacked_headers(found: OwnFile) -> Headers:
 
 
 def _headers(found: OwnFile, etag: str) -> Headers:
-    headers = {
-        "ETag": f'"{etag}"',
-        "Last-Modified": http_date(_modified(found)),
-        "Cache-Control": "no-transform",
-    }
+    headers = {"Last-Modified": http_date(_modified(found))}
     if found.key.file_type.is_compressed:
-        return {**headers, "Content-Type": TEXT, "Vary": "Accept-Encoding"}
-    return {**headers, "Content-Type": BINARY}
+        return {**headers, **_text_headers(etag)}
+    return {**headers, **_file_headers(etag), "Content-Type": BINARY}
+
+
+def _text_headers(etag: str) -> Headers:
+    return {**_file_headers(etag), "Content-Type": TEXT, "Vary": "Accept-Encoding"}
+
+
+def _file_headers(etag: str) -> Headers:
+    return {"ETag": f'"{etag}"', "Cache-Control": "no-transform"}
 
 
 def _modified(found: OwnFile) -> int:

@@ -180,13 +180,13 @@ class PageFiles(Protocol):
         """
 
     def delete(self, module: ObjectId) -> None:
-        """Delete a page file, if it exists, and the text of native files beside it. Raises Unavailable."""
+        """Delete a page file, if it exists. Raises Unavailable."""
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Yield each module with the time of its page file, in no order. Raises Unavailable."""
 
     def former(self) -> Iterator[str]:
-        """Return the paths of page files under names that are no longer read. Raises Unavailable."""
+        """Return the paths of derived files that are no longer read. Raises Unavailable."""
 
     def delete_former(self, path: str) -> None:
         """Delete one of `former`. Raises Unavailable."""

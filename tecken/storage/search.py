@@ -6,7 +6,7 @@
     3. try files, in the same ways as regular ones, only when the request includes them
 
 The symbol file of native files is the text that their conversion has stored. While it is not converted, the
-search ends with TextPending.
+search ends with ConversionPending.
 
 `Search` has the places of one process. Conversion reads the symbol file of a module from `Search.symbols`,
 the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first.
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tecken.errors import (
     AccessDenied,
+    MalformedPageFile,
     NotFound,
     Pending,
     SourceDisabled,
@@ -47,9 +48,18 @@ from tecken.storage.lookups import (
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.port import FileRequest, NativeSource, OwnFiles, Stored, SymbolSource, Upstream
+from tecken.storage.port import (
+    FileRequest,
+    NativeSource,
+    OwnFiles,
+    PageFiles,
+    Stored,
+    SymbolSource,
+    Upstream,
+)
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.symbols.pagefile.file import PREFIX, header_bytes
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
@@ -125,8 +135,8 @@ def combined(errors: Sequence[Unavailable]) -> Unavailable:
     return kind("; ".join(map(str, errors)), retry_after=min(waits, default=None))
 
 
-class TextPending(Pending):
-    """Text of native files that are not converted. `module` is the one to convert."""
+class ConversionPending(Pending):
+    """Symbols of native files that are not converted. `module` is the one to convert."""
 
     def __init__(self, module: ObjectId) -> None:
         super().__init__(f"{module} is not converted yet")
@@ -139,6 +149,13 @@ class OwnFile(NamedTuple):
     files: OwnFiles
     key: FileKey
     stored: Stored
+
+
+class ConvertedSymbols(NamedTuple):
+    """The symbols of native files, in the page file of `ObjectId.without_name`."""
+
+    page_files: PageFiles
+    module: ObjectId
 
 
 class UpstreamFile(NamedTuple):
@@ -154,7 +171,7 @@ class OtherName(NamedTuple):
     key: FileKey
 
 
-Found = OwnFile | UpstreamFile | OtherName
+Found = OwnFile | ConvertedSymbols | UpstreamFile | OtherName
 
 
 class SearchPlace(NamedTuple):
@@ -189,14 +206,14 @@ class Search:
         presence: PresenceCache,
         find_by_code_id: FindByCodeId,
         native: NativeSource | None = None,
-        texts: OwnFiles | None = None,
+        page_files: PageFiles | None = None,
         record: Record = _discard,
     ) -> None:
-        """Initialize the search. `texts` has the texts of native files by `ObjectId.without_name`."""
+        """Initialize the search. `page_files` has the symbols of native files."""
         self.regular = regular
         self.try_files = try_files
         self.native = native
-        self._texts = texts
+        self._page_files = page_files
         self.upstreams = tuple(upstreams)
         converted = [native] if native else []
         self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
@@ -222,14 +239,14 @@ class Search:
         """Return the first place that has the file, after one round trip when all places are cached.
 
         `fresh` consults every place again. Raises NotFound only when every place has confirmed it, otherwise
-        Unavailable. Raises TextPending at once: the text comes before those of the places that follow.
+        Unavailable. Raises ConversionPending at once: the text comes before those of the places that follow.
         """
         places = list(self._places(request))
         unavailable: list[Unavailable] = []
         for place, cached in zip(places, self._cached(places, fresh=fresh), strict=True):
             try:
                 fact = self._locate(place) if isinstance(cached, Unknown) else cached
-            except TextPending:
+            except ConversionPending:
                 raise
             except Unavailable as error:
                 unavailable.append(error)
@@ -247,8 +264,8 @@ class Search:
         if request.may_be_code_id:
             yield self._by_code_id(request)
         yield from _renamed(request, self.regular, regular_file_key)
-        if self.native and self._texts:
-            yield self._native_place(request, self.native, self._texts)
+        if self.native and self._page_files:
+            yield self._native_place(request, self.native, self._page_files)
         if self.upstreams and request.is_symbol_file:
             yield self._upstream_place(request)
         if request.with_try:
@@ -264,12 +281,16 @@ class Search:
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
         )
 
-    def _native_place(self, request: FileRequest, native: NativeSource, texts: OwnFiles) -> SearchPlace:
+    def _native_place(self, request: FileRequest, native: NativeSource, page_files: PageFiles) -> SearchPlace:
         file_type = request.key.file_type
         module = ObjectId(request.key.debug_file, request.given_id)
         key = native_file_key(module.debug_file, module.debug_id, file_type)
         if request.is_symbols:
-            return SearchPlace(key, partial(_find_text, native, texts, module), partial(_text, texts))
+            return SearchPlace(
+                key,
+                partial(_find_converted, native, page_files, module),
+                lambda fact: ConvertedSymbols(page_files, ObjectId.without_name(fact[0])),
+            )
         return SearchPlace(
             key, lambda: list(native.key(module, file_type)), lambda fact: OtherName(FileKey(*fact))
         )
@@ -339,18 +360,15 @@ def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
     return OwnFile(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
 
 
-def _find_text(native: NativeSource, texts: OwnFiles, module: ObjectId) -> list[Any]:
+def _find_converted(native: NativeSource, page_files: PageFiles, module: ObjectId) -> list[Any]:
     native_id = native.native_id(module)
     nameless = ObjectId.without_name(native_id)
     try:
-        return [native_id, *_stat(texts, symbol_file(nameless))]
-    except NotFound:
-        raise TextPending(nameless) from None
-
-
-def _text(texts: OwnFiles, fact: list[Any]) -> OwnFile:
-    native_id, *stored = fact
-    return _own_file(texts, symbol_file(ObjectId.without_name(native_id)), stored)
+        (prefix,) = page_files.read(nameless, [(0, PREFIX)])
+        header_bytes(prefix)
+    except (NotFound, MalformedPageFile):
+        raise ConversionPending(nameless) from None
+    return [native_id]
 
 
 def _other_name(key: FileKey, _fact: list[Any]) -> OtherName:

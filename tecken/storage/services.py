@@ -20,12 +20,11 @@ from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging,
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
-from tecken.storage.port import FetchLimits, NativeStamp, OwnFiles, PageFiles, Stored, Upstream
+from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import TEXTS
 
 Limits = Callable[[], FetchLimits]
 # A person waits for pages, so these deadlines are short.
@@ -55,12 +54,7 @@ def own_files_for(url: str, limits: Limits = FetchLimits) -> ObjectFiles:
 
 def page_files_for(url: str, limits: Limits = PAGE_LIMITS) -> PageFiles:
     """Return our storage of page files. Raises ValueError as `upstream_for` does."""
-    return ObjectPageFiles(bucket_for(url, limits), texts_for(url, limits))
-
-
-def texts_for(url: str, limits: Limits = FetchLimits) -> OwnFiles:
-    """Return our storage of the texts of native files. Raises ValueError as `upstream_for` does."""
-    return own_files_for(f"{url.rstrip('/')}/{TEXTS}", limits)
+    return ObjectPageFiles(bucket_for(url, limits))
 
 
 # Objects of this process
@@ -95,12 +89,6 @@ def try_files() -> ObjectFiles:
 def select_files(try_symbols: bool) -> ObjectFiles:
     """Return the storage of regular files or of try symbols."""
     return try_files() if try_symbols else own_files()
-
-
-@per_process
-def native_texts() -> OwnFiles:
-    """Return the storage of the texts of native files."""
-    return texts_for(settings.STORAGE_URL, fetch_limits)
 
 
 @per_process
@@ -155,7 +143,7 @@ def search() -> Search:
         presence=presence_cache(),
         find_by_code_id=module_of,
         native=NativeSymbols(own_files(), engine, lambda: options().symbol_max_bytes) if engine else None,
-        texts=native_texts(),
+        page_files=request_page_files(),
         record=lookup_log().note,
     )
 

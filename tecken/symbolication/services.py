@@ -26,7 +26,7 @@ from tecken.symbolication.conversion.converter import (
     Importer,
     MissingLifetimes,
     ModuleInvalidator,
-    NativeModules,
+    Register,
 )
 from tecken.symbolication.conversion.lock import RedisConversionLock
 from tecken.symbolication.conversion.page_file_builder import MAX_MEMORY_BYTES, Conversion
@@ -156,16 +156,16 @@ def _build_converter(
         lock=conversion_lock(),
         conversion=builder,
         lifetimes=_missing_lifetimes,
-        native=_native_modules(),
+        register=_register_name(),
         early=early,
     )
 
 
-def _native_modules() -> NativeModules:
+def _register_name() -> Register:
     # Models can be imported only after Django has loaded its applications.
     from tecken.storage.native import register_name  # noqa: PLC0415
 
-    return NativeModules(storage_services.native_texts(), register_name)
+    return register_name
 
 
 def _try_symbols() -> OwnSymbols:

@@ -156,11 +156,12 @@ def object_of(key: FileKey) -> ObjectId | None:
 
 ROOT: Final = "v1"
 ROOTS: Final = (ROOT, f"{TRY}/{ROOT}")
-TEXTS: Final = "texts"
 # As long as ROOT, so that both objects of a file have names that the storage allows.
 LOWER_CASE: Final = "lc"
 # Page files once had this suffix, beside symbol files. A local storage keeps `#<number>` for itself.
 FORMER_PAGES: Final = ".pages"
+# The text of native files once was beside their page file, from which it is made now.
+FORMER_TEXTS: Final = "texts"
 _RESERVED: Final = re.compile(rf".*({re.escape(FORMER_PAGES)}|#\d+)", re.DOTALL)
 _KEY_PARTS: Final = 3
 
@@ -188,9 +189,9 @@ def is_reserved(file_name: str) -> bool:
     return bool(_RESERVED.fullmatch(file_name))
 
 
-def is_former_page_file(path: str) -> bool:
-    """Return whether a path below ROOT is one that page files had before they were named by their object."""
-    return path.endswith(FORMER_PAGES)
+def is_former(path: str) -> bool:
+    """Return whether a path is that of a page file, or of a text of native files, of a former release."""
+    return path.endswith(FORMER_PAGES) or path.startswith(f"{FORMER_TEXTS}/")
 
 
 def lower_case_path(key: FileKey) -> str:

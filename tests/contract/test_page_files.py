@@ -173,16 +173,21 @@ def test_write_in_one_spelling_replaces_the_file_of_another(files: PageFiles) ->
         files.read(other, [(0, 1)])
 
 
-@pytest.mark.parametrize("root", ["v1", "try/v1"])
-def test_former_page_file_is_listed_and_deleted_and_never_read(tmp_path: Path, root: str) -> None:
-    path = tmp_path / root / str(MODULE) / "xul.sym.pages"
+@pytest.mark.parametrize(
+    ("root", "name"), [("v1", "xul.sym.pages"), ("try/v1", "xul.sym.pages"), ("texts/v1", "xul.sym")]
+)
+def test_former_file_is_listed_and_deleted_and_never_read(tmp_path: Path, root: str, name: str) -> None:
+    path = tmp_path / root / str(MODULE) / name
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    (path.parent / "xul.sym").write_bytes(b"MODULE")
+    own = tmp_path / "v1" / str(MODULE) / "xul.sym"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_bytes(b"MODULE")
     files = page_files_for(tmp_path.as_uri())
     assert list(files.entries()) == []
     (former,) = files.former()
-    assert former == f"{root}/{MODULE}/xul.sym.pages"
+    assert former == f"{root}/{MODULE}/{name}"
     files.delete_former(former)
     assert list(files.former()) == []
-    assert (path.parent / "xul.sym").exists()
+    files.delete_former(f"v1/{MODULE}/xul.sym")
+    assert own.exists()

@@ -129,7 +129,7 @@ def test_fsck_page_file_of_a_former_release_is_removed(manage: Manage, store: St
     store(storage_services.own_files())
     (stored,) = tmp_path.rglob("xul.sym")
     stored.with_name("xul.sym.pages").write_bytes(page_file(sym(XUL)))
-    line = f"page file v1/{SYM}.pages: its name is one of a former release, and never read"
+    line = f"v1/{SYM}.pages: it is of a former release, and never read"
     assert fails(manage, "1 files, 0 page files: 1 problems") == line
     assert told(manage) == ["1 files, 0 page files: 0 problems"]
     assert stored.exists()

@@ -14,7 +14,15 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.lookups import PresenceCache, PresenceLifetimes
 from tecken.storage.port import FileRequest, parse_names
-from tecken.storage.search import Found, OtherName, OwnFile, Search, SwitchableSource, UpstreamFile
+from tecken.storage.search import (
+    ConvertedSymbols,
+    Found,
+    OtherName,
+    OwnFile,
+    Search,
+    SwitchableSource,
+    UpstreamFile,
+)
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 
@@ -68,6 +76,8 @@ def source_of(found: Found) -> str:
             return found.files.name
         case UpstreamFile():
             return found.upstream
+        case ConvertedSymbols():
+            return str(found.module)
     return str(found.key)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -20,10 +21,10 @@ from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.page_reader import read_header, read_pages
-from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.cfi import CfiRecord, find
+from tecken.symbols.pagefile.convert import symbol_file_text
 from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.retention import Retention
 from tests.support.options import Override
@@ -70,10 +71,13 @@ def unwind(module: ObjectId, offset: int) -> CfiRecord | None:
     return find(header.open(raw), offset)
 
 
-def stored_text(debug_id: str) -> str:
-    key = symbol_file(ObjectId.without_name(debug_id))
-    with storage_services.native_texts().read(key) as chunks:
-        return b"".join(decompress(chunks, 1 << 30)).decode()
+def text_of(module: ObjectId) -> str:
+    """Return the symbol file that is made from the page file of a module."""
+    header = convert(module)
+    assert isinstance(header, Header)
+    nameless = ObjectId.without_name(header.metadata.native_id)
+    read = partial(storage_services.page_files().read, nameless)
+    return b"".join(symbol_file_text(header, read)).decode()
 
 
 @pytest.mark.parametrize("files", [(DEBUG, EXECUTABLE), (EXECUTABLE, DEBUG)])
@@ -92,8 +96,7 @@ def test_debug_file_and_executable_in_any_order_make_one_module(
 
 def test_text_of_two_files_is_complete(native_builder: Uploader) -> None:
     send_all(native_builder, DEBUG, EXECUTABLE)
-    convert(MODULE)
-    lines = stored_text(FRAMES_ID).splitlines()
+    lines = text_of(MODULE).splitlines()
     assert lines[0] == f"MODULE Linux x86_64 {FRAMES_ID} frames.so"
     kinds = {line.partition(" ")[0] for line in lines}
     assert {"MODULE", "INFO", "FILE", "FUNC", "STACK"} <= kinds
@@ -253,12 +256,11 @@ def test_retention_of_one_file_rebuilds_the_module_without_it(native_builder: Up
     assert frame(native_builder, MODULE, 0x13D5)["line"] == 11
 
 
-def test_retention_of_all_files_removes_the_page_files_and_the_text(native_builder: Uploader) -> None:
+def test_retention_of_all_files_removes_the_page_files(native_builder: Uploader) -> None:
     send(native_builder, *DEBUG)
     convert(MODULE)
     _expire(DEBUG[0])
     assert [*storage_services.page_files().entries()] == []
-    assert [*storage_services.native_texts().entries()] == []
     assert isinstance(convert(MODULE), Missing)
 
 
@@ -300,20 +302,6 @@ def test_fsck_repairs_page_files_that_are_older_than_a_native_file(
     assert set(fsck("--repair")) == problems
     assert fsck() == []
     assert [*storage_services.page_files().entries()] == []
-
-
-def test_fsck_repairs_texts_and_page_files_that_are_alone(
-    native_builder: Uploader, settings: Settings
-) -> None:
-    settings.SYMBOL_SOURCES = []
-    send(native_builder, *DEBUG)
-    convert(MODULE)
-    texts, nameless = storage_services.native_texts(), ObjectId.without_name(FRAMES_ID)
-    texts.delete(symbol_file(nameless))
-    assert fsck("--repair") == [f"page file of {nameless}: its text is missing"]
-    texts.put(symbol_file(nameless), [b"text"])
-    assert fsck("--repair") == [f"text of {FRAMES_ID}: there is no page file"]
-    assert fsck() == []
 
 
 @pytest.mark.parametrize(

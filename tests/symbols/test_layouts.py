@@ -11,7 +11,7 @@ from tecken.symbols.layouts import (
     FileType,
     below_root,
     file_of,
-    is_former_page_file,
+    is_former,
     lower_case_path,
     needs_lower_case_path,
     object_of,
@@ -113,6 +113,7 @@ def test_storage_path_of_no_upload_is_that_of_a_page_file(name: str, debug_id: s
     assert parse_page_path(f"try/{path}") is None
 
 
-def test_is_former_page_file_knows_the_former_suffix() -> None:
-    assert is_former_page_file(f"v1/{symbol_file(XUL)}.pages")
-    assert not is_former_page_file(f"v1/{symbol_file(XUL)}")
+def test_is_former_knows_the_paths_of_former_releases() -> None:
+    assert is_former(f"v1/{symbol_file(XUL)}.pages")
+    assert is_former(f"texts/v1/{symbol_file(XUL)}")
+    assert not is_former(f"v1/{symbol_file(XUL)}")

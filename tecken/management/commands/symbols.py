@@ -313,7 +313,6 @@ class Fsck:
             for files in (storage_services.own_files(), storage_services.try_files())
         }
         self._newest = {name: _newest_symbols(stored) for name, (_, stored) in self.files.items()}
-        self._texts = {key.debug_id for key, _ in storage_services.native_texts().entries()}
         rows = SymbolFile.objects.native().convertible().values_list("native_id")
         self._newest_native = dict(rows.annotate(Max("completed_at")))
         names = NativeName.objects.values_list("debug_file", "debug_id", "native_id")
@@ -328,10 +327,9 @@ class Fsck:
                 yield Problem(f"{files.name}/{text}", repair)
         for module, written in self.page_files.items():
             yield from self._find_page_problems(module, written)
-        yield from self._find_text_problems()
         for path in self.former:
             repair = partial(storage_services.page_files().delete_former, path)
-            yield Problem(f"page file {path}: its name is one of a former release, and never read", repair)
+            yield Problem(f"{path}: it is of a former release, and never read", repair)
 
     def _find_page_problems(self, module: ObjectId, written: datetime) -> Iterator[Problem]:
         files = storage_services.try_files() if module.is_try else storage_services.own_files()
@@ -343,20 +341,11 @@ class Fsck:
             yield Problem(f"page file of {module}: older than the symbol file", repair)
         elif not stored and (module.is_try or not self._upstreams):
             yield Problem(f"page file of {module}: there is no symbol file", repair)
-        elif _is_of_native_files(module) and module.debug_id not in self._texts:
-            yield Problem(f"page file of {module}: its text is missing", repair)
 
     def _find_native(self, module: ObjectId) -> datetime | None:
         """Return when the newest native file of a module was stored."""
         own = module.debug_id if _is_of_native_files(module) else ""
         return self._newest_native.get(self._native_names.get(module, own))
-
-    def _find_text_problems(self) -> Iterator[Problem]:
-        for native_id in self._texts:
-            module = ObjectId.without_name(native_id)
-            if module not in self.page_files:
-                repair = partial(symbolication_services.remove_derived, module)
-                yield Problem(f"text of {native_id}: there is no page file", repair)
 
 
 def _is_of_native_files(module: ObjectId) -> bool:

@@ -35,13 +35,14 @@ from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import FileContent, OwnFiles, Stored
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
+    FORMER_TEXTS,
     PAGE_ROOTS,
     REFERENCES,
     ROOT,
     ROOTS,
     FileKey,
     FileType,
-    is_former_page_file,
+    is_former,
     is_reserved,
     lower_case_path,
     needs_lower_case_path,
@@ -300,14 +301,10 @@ def _reference_stat(content: FileContent, reference: Stored) -> Stored:
 
 
 class ObjectPageFiles:
-    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`.
+    """Page files in a bucket, under the paths of `tecken.symbols.layouts`; methods as in `PageFiles`."""
 
-    `texts` has the texts of native files, which disappear with their page files.
-    """
-
-    def __init__(self, bucket: Bucket, texts: OwnFiles) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._texts = texts
 
     def read(self, module: ObjectId, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of each span of a page file."""
@@ -318,10 +315,8 @@ class ObjectPageFiles:
         self._bucket.put(page_path(module), chunks)
 
     def delete(self, module: ObjectId) -> None:
-        """Delete a page file, if it exists, and its text."""
+        """Delete a page file, if it exists."""
         self._bucket.delete(page_path(module))
-        if module == ObjectId.without_name(module.debug_id):
-            self._texts.delete(symbol_file(module))
 
     def entries(self) -> Iterator[tuple[ObjectId, datetime]]:
         """Yield all modules with the times of their page files."""
@@ -331,14 +326,14 @@ class ObjectPageFiles:
                     yield module, meta["last_modified"]
 
     def former(self) -> Iterator[str]:
-        """Yield the paths of page files of a former release."""
-        for root in ROOTS:
-            yield from (path for path, _ in self._bucket.entries(root) if is_former_page_file(path))
+        """Yield the paths of page files, and of texts of native files, of a former release."""
+        for root in (*ROOTS, FORMER_TEXTS):
+            yield from (path for path, _ in self._bucket.entries(root) if is_former(path))
 
     def delete_former(self, path: str) -> None:
-        """Delete a page file of a former release."""
-        # The check protects uploaded files, which lie below the same root.
-        if is_former_page_file(path):
+        """Delete a page file or a text of a former release."""
+        # The check protects uploaded files, which lie below the same root as page files.
+        if is_former(path):
             self._bucket.delete(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.port import NativeStamp, NativeText, OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
-from tecken.symbolication.conversion.page_file_builder import Conversion, Converted, NativeOutput, OnScan
+from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, is_zero_debug_id, normal_debug_id
@@ -119,14 +119,11 @@ class EarlyPublisher:
         return found
 
 
-class NativeModules(NamedTuple):
-    """Storage of the texts of native files, and the function that notes a name before it gets a page file.
+Register = Callable[[ObjectId, str], Iterable[ObjectId]]
+"""Notes a name of the native files with a debug id, before it gets a page file.
 
-    `register(module, native_id)` returns the names that are not noted any more. It raises Unavailable.
-    """
-
-    texts: OwnFiles
-    register: Callable[[ObjectId, str], Iterable[ObjectId]]
+It returns the names that are not noted any more, and raises Unavailable.
+"""
 
 
 class Converter:
@@ -142,8 +139,9 @@ class Converter:
     If the stamp were compared before the page file is written, an upload in between would leave the page
     file of the former symbols in storage for ever.
 
-    All names of a module of native files share the page file and the text of `ObjectId.without_name`: clients
-    may request any name, and a conversion takes seconds. The page file of a name is a copy of that header.
+    With `register`, all names of a module of native files share the page file of `ObjectId.without_name`:
+    clients may request any name, and a conversion takes seconds. The page file of a name is a copy of that
+    header.
 
     With `early`, the requests that wait get their frames as soon as the text is scanned. Early frames follow
     the same rule, and one more: `early` refuses those of symbols that an upload has replaced since the text
@@ -160,11 +158,11 @@ class Converter:
         lock: ConversionLock,
         conversion: Conversion,
         lifetimes: Callable[[], MissingLifetimes],
-        native: NativeModules | None = None,
+        register: Register | None = None,
         early: EarlyPublisher | None = None,
     ) -> None:
         self._early = early
-        self._native = native
+        self._register = register
         self._source = source
         self._stamp = stamp
         self._page_files = page_files
@@ -251,16 +249,16 @@ class Converter:
         self, module: ObjectId, stamp: object, requested: ObjectId | None = None
     ) -> Header | Missing:
         """Convert a module. Requests wait for its early frames as those of `requested`."""
-        native_id = stamp.native_id if isinstance(stamp, NativeStamp) and self._native else ""
-        if self._native and native_id and module != ObjectId.without_name(native_id):
-            return self._convert_native(module, native_id, self._native)
+        native_id = stamp.native_id if isinstance(stamp, NativeStamp) else ""
+        if self._register and native_id and module != ObjectId.without_name(native_id):
+            return self._convert_native(module, native_id, self._register)
         requested = requested or module
         revision = self._early.revision(requested) if self._early else None
         on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
             if isinstance(chunks, NativeText):
                 self._publish_part(requested, chunks, on_scan)
-            with self._build(module, stamp, chunks, on_scan) as converted:
+            with self._conversion.of(chunks, on_scan, native_id) as converted:
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, converted.header)
@@ -278,19 +276,11 @@ class Converter:
                 "%s: cannot look up frames early: %s; requests wait for all symbols", requested, error
             )
 
-    def _build(
-        self, module: ObjectId, stamp: object, chunks: Iterable[bytes], on_scan: OnScan
-    ) -> AbstractContextManager[Converted]:
-        if isinstance(stamp, NativeStamp) and self._native:
-            put = partial(self._native.texts.put, symbol_file(module))
-            return self._conversion.of_native(chunks, on_scan, NativeOutput(stamp.native_id, put))
-        return self._conversion.of(chunks, on_scan)
-
-    def _convert_native(self, module: ObjectId, native_id: str, native: NativeModules) -> Header | Missing:
+    def _convert_native(self, module: ObjectId, native_id: str, register: Register) -> Header | Missing:
         """Convert the native files of a debug id, unless that is done, and give their header to a name."""
         nameless = ObjectId.without_name(native_id)
         # Before anything is read: an upload of another file then removes this name, too.
-        for other in native.register(module, native_id):
+        for other in register(module, native_id):
             self._page_files.delete(other)
             with suppress(StoreUnavailable):
                 self._store.forget(other)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,7 +15,6 @@ from threading import Event, Semaphore, Thread
 from typing import BinaryIO, NamedTuple, cast
 
 from tecken.errors import TooLarge, Unavailable
-from tecken.storage.backends.files import gzip_chunks
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule, decompress
 from tecken.symbols.pagefile.file import Header
 
@@ -78,18 +76,11 @@ class Converted(NamedTuple):
         return chain([self.header.raw], iter(partial(self.pages.read, COPY_BYTES), b""))
 
 
-class NativeOutput(NamedTuple):
-    """Debug id of native files, and the function that stores their text, which it gets as gzip."""
-
-    native_id: str
-    put_text: Callable[[Iterable[bytes]], object]
-
-
 class Conversion:
     """Builder of page files in this process.
 
-    `max_bytes()` limits one symbol file, unpacked, and so each of two temporary files in `spool_dir`, or four
-    for native files. They have no name, so that a killed process leaves none behind. `max_memory` limits the
+    `max_bytes()` limits one symbol file, unpacked, and so each of three temporary files in `spool_dir`. They
+    have no name, so that a killed process leaves none behind. `max_memory` limits the
     address space that a conversion adds to the process, which must then convert one file at a time.
     """
 
@@ -105,52 +96,32 @@ class Conversion:
         return decompress(chunks, self._max_bytes())
 
     @contextmanager
-    def of(self, chunks: Iterable[bytes], on_scan: OnScan = _ignore_scan) -> Iterator[Converted]:
+    def of(
+        self, chunks: Iterable[bytes], on_scan: OnScan = _ignore_scan, native_id: str = ""
+    ) -> Iterator[Converted]:
         """Convert a symbol file and give its page file for the time of the context.
 
-        `on_scan` is called when the text is scanned; an exception of it ends the conversion.
+        `on_scan` is called when the text is scanned; an exception of it ends the conversion. With a
+        `native_id` the text is that of native files, and the page file has all of it: their symbol file is
+        made from the page file.
 
         Raises:
             Malformed: It is not a symbol file.
             TooLarge: It exceeds a limit.
             Unavailable: The disk is full.
         """
-        with self._open_temporary_file() as spool, self._open_temporary_file() as pages:
-            yield Converted(self._convert(chunks, PageFileWriter(spool, pages), pages, on_scan), pages)
+        with ExitStack() as opened:
+            spool, pages, cfi = (opened.enter_context(self._open_temporary_file()) for _ in range(3))
+            writer = PageFileWriter(spool, pages, cfi=cfi if native_id else None, native_id=native_id)
+            with self._limit_memory():
+                _scan(self.text(chunks), writer, on_scan)
+                header = _write_pages(writer, pages)
+            yield Converted(header, pages)
 
     def scan(self, chunks: Iterable[bytes], on_scan: OnScan) -> None:
         """Scan a symbol file without making its pages, and call `on_scan`. Raises what `of` raises."""
         with self._open_temporary_file() as spool, self._open_temporary_file() as pages, self._limit_memory():
             _scan(self.text(chunks), PageFileWriter(spool, pages), on_scan)
-
-    @contextmanager
-    def of_native(
-        self, chunks: Iterable[bytes], on_scan: OnScan, output: NativeOutput
-    ) -> Iterator[Converted]:
-        """Convert the text of native files as `of` does, with call frame information, and store the text.
-
-        The text is compressed while the pages are made, so that neither the requests that wait for early
-        frames nor those that wait for the page file wait for that, too. It is stored before the context is
-        given: a page file without its text would never get one.
-        """
-        with ExitStack() as opened:
-            spool, pages, cfi, text = (opened.enter_context(self._open_temporary_file()) for _ in range(4))
-            writer = PageFileWriter(spool, pages, cfi=cfi, native_id=output.native_id)
-            put = partial(_put_text, copy_context(), output.put_text, text)
-            header = self._convert(_copied(chunks, text), writer, pages, on_scan, put)
-            yield Converted(header, pages)
-
-    def _convert(
-        self,
-        chunks: Iterable[bytes],
-        writer: PageFileWriter,
-        pages: BinaryIO,
-        on_scan: OnScan,
-        put_text: Callable[[], object] | None = None,
-    ) -> Header:
-        with self._limit_memory():
-            _scan(self.text(chunks), writer, on_scan)
-            return _write_pages(writer, pages, put_text)
 
     @contextmanager
     def _limit_memory(self) -> Iterator[None]:
@@ -191,32 +162,13 @@ def _scan(text: Iterable[bytes], writer: PageFileWriter, on_scan: OnScan) -> Non
             on_scan(writer, writer.finish_scan())
 
 
-def _write_pages(writer: PageFileWriter, pages: BinaryIO, put_text: Callable[[], object] | None) -> Header:
-    """Write the pages of a symbol file and return their header. Meanwhile a thread calls `put_text`."""
-    with ThreadPoolExecutor(1, thread_name_prefix="text") as pool:
-        text = pool.submit(put_text) if put_text else None
-        with _disk_errors():
-            header = writer.finish()
-            # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
-            pages.flush()
-        if text:
-            text.result()
-    return header
-
-
-def _copied(chunks: Iterable[bytes], copy: BinaryIO) -> Iterator[bytes]:
-    """Yield the chunks, and write them to a file."""
-    for chunk in chunks:
-        with _disk_errors():
-            copy.write(chunk)
-        yield chunk
-
-
-def _put_text(context: Context, put: Callable[[Iterable[bytes]], object], text: BinaryIO) -> None:
-    """Store a text as gzip, in the context of the conversion: log lines belong to the same job."""
+def _write_pages(writer: PageFileWriter, pages: BinaryIO) -> Header:
+    """Write the pages of a symbol file and return their header."""
     with _disk_errors():
-        text.seek(0)
-        context.run(put, gzip_chunks(iter(partial(text.read, COPY_BYTES), b"")))
+        header = writer.finish()
+        # Without it, a full disk would fail only when the pages are read, as an unhandled OSError.
+        pages.flush()
+    return header
 
 
 @contextmanager

@@ -1,24 +1,22 @@
-"""Conversion of native files for a name: all names of a debug id share one page file and one text."""
+"""Conversion of native files for a name: all names of a debug id share one page file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from gzip import decompress
 from pathlib import Path
 
 import pytest
 
-from tecken.errors import Malformed, Unavailable
-from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
+from tecken.errors import Malformed
+from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
 from tecken.storage.port import NativeStamp, NativeText, SymbolSource
 from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing
-from tecken.symbolication.conversion.converter import Converter, EarlyPublisher, NativeModules
+from tecken.symbolication.conversion.converter import Converter, EarlyPublisher
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header, Section
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import MemoryConversionLock, MemoryConversionTracker
@@ -60,7 +58,6 @@ class Rig:
         self.source = CountedSymbols({NAMELESS: sym(NAMELESS) + STACK})
         self.page_files = UploadedMeanwhile()
         self.store = MemoryPageStore(MIB, Clock())
-        self.texts = MemoryFiles()
         self.tracker = MemoryConversionTracker()
         self.registered: list[ObjectId] = []
         self.spool_dir = spool_dir
@@ -75,7 +72,7 @@ class Rig:
             lock=MemoryConversionLock(),
             conversion=Conversion(lambda: MIB, str(self.spool_dir)),
             lifetimes=lambda: LIFETIMES,
-            native=NativeModules(self.texts, self.register),
+            register=self.register,
             early=EarlyPublisher(self.tracker),
         )
 
@@ -93,7 +90,7 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
-def test_names_share_the_page_file_and_the_text_of_their_id(rig: Rig) -> None:
+def test_names_share_the_page_file_of_their_id(rig: Rig) -> None:
     first, second = rig.converter.convert(XUL), rig.converter.convert(OTHER)
     assert isinstance(first, Header)
     assert first == second or first.raw == getattr(second, "raw", b"")
@@ -101,7 +98,6 @@ def test_names_share_the_page_file_and_the_text_of_their_id(rig: Rig) -> None:
     assert rig.registered == [XUL, OTHER]
     assert rig.page_files.files[NAMELESS].startswith(first.raw)
     assert rig.page_files.files[XUL] == rig.page_files.files[OTHER] == first.raw
-    assert decompress(rig.texts.files[symbol_file(NAMELESS)]) == rig.source.files[NAMELESS]
 
 
 def test_page_file_of_native_files_has_call_frame_information(rig: Rig) -> None:
@@ -237,14 +233,6 @@ def test_files_that_cannot_be_converted_are_tried_once_for_all_names(rig: Rig) -
     assert [isinstance(answer, Missing) and answer.kind for answer in answers] == ["malformed"] * 2
     assert rig.source.opened == 1
     assert rig.store.headers([XUL, OTHER]).keys() == {XUL, OTHER}
-
-
-def test_text_that_cannot_be_stored_leaves_no_page_file(rig: Rig) -> None:
-    rig.texts.outage = Unavailable("the storage does not answer")
-    answer = rig.converter.convert(XUL)
-    assert isinstance(answer, Missing)
-    assert answer.kind == "unreachable"
-    assert rig.page_files.files == {}
 
 
 def test_files_of_another_build_are_malformed(rig: Rig) -> None:
