@@ -14,7 +14,6 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 |          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
 |          | folded `xul.pdb/44E4...7C2`       |                                                     |
-| texts    | `texts/`, and that of tecken      | texts of native files, by id alone                  |
 
 A new layout (symstore, ssqp, debuginfod, unified) gets a section here with two functions: one from an object
 and a file type to a path, one back, and a row in the table.
