@@ -260,7 +260,7 @@ class NativeSymbols:
         """Write the text of a module's native files, as `SymbolSource.open` does. Also raises Malformed."""
         parents = find_parents(module)
         with ExitStack() as opened:
-            main = opened.enter_context(self._copy(parents.main))
+            main = opened.enter_context(self._opened(parents.main))
             others = {}
             room = self._max_bytes() - parents.main.size
             for option, file in parents.others.items():
@@ -268,14 +268,18 @@ class NativeSymbols:
                 # A file that was deleted, or has no room, is left out as if it had not been uploaded.
                 with suppress(NotFound):
                     if room >= 0:
-                        others[option] = opened.enter_context(self._copy(file))
+                        others[option] = opened.enter_context(self._opened(file))
             whole = opened.enter_context(closing(self._write_text(parents, main, others)))
             part = partial(self._dump, parents, main, others) if self._engine.has_parts else None
             yield NativeText(whole, part)
 
     @contextmanager
-    def _copy(self, file: NativeFile) -> Iterator[BinaryIO]:
-        """Give a copy of a file, without a name. Raises NotFound, Unavailable."""
+    def _opened(self, file: NativeFile) -> Iterator[BinaryIO]:
+        """Give a file: that of the storage, or a copy without a name. Raises NotFound, Unavailable."""
+        if stored := self._files.open_file(file.key):
+            with stored:
+                yield stored
+            return
         with TemporaryFile(dir=settings.SPOOL_DIR) as copy:
             with self._files.read(file.key) as chunks:
                 for chunk in chunks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from tecken.errors import BadModule
 from tecken.symbols.ids import ObjectId, code_id, debug_ids_of_code_id, file_name, normal_debug_id
@@ -120,6 +120,13 @@ class OwnFiles(Protocol):
         An `end` past the end of the file is the end of the file. Entering raises NotFound, or ValueError
         unless 0 <= start < end. It raises Unavailable when the file ends before `start`: the file must have
         been replaced since its `stat`.
+        """
+        ...
+
+    def open_file(self, key: FileKey) -> BinaryIO | None:
+        """Open the bytes that `read` returns as a file, for reading; the caller closes it.
+
+        None where they are not a file of this host, and for a file that is not there.
         """
         ...
 

@@ -324,6 +324,24 @@ def test_files_signed_url_of_a_native_file_sends_its_bytes_unless_they_are_compr
     assert s3.signed_get(DLL, 60) is None
 
 
+def test_files_plain_native_file_of_a_directory_is_opened_in_place(local: OwnFiles) -> None:
+    noise = random.Random(1).randbytes(100_000)
+    local.put(DLL, [noise])
+    opened = local.open_file(DLL)
+    assert opened
+    with opened:
+        local.delete(DLL)
+        assert opened.read() == noise
+        assert not opened.writable()
+
+
+def test_files_others_are_not_opened_in_place(files: OwnFiles) -> None:
+    files.put(DLL, [CONTENT])
+    files.put(SYM, [gzip.compress(CONTENT)])
+    absent = DLL._replace(file_name="other.dll")
+    assert [files.open_file(key) for key in (DLL, SYM, absent)] == [None] * 3
+
+
 Ask = Callable[[OwnFiles], object]
 
 
@@ -332,6 +350,7 @@ Ask = Callable[[OwnFiles], object]
     [
         lambda files: files.stat(SYM),
         lambda files: whole(files, SYM),
+        lambda files: files.open_file(DLL),
         lambda files: files.put(SYM, [b"x"]),
         lambda files: files.delete(SYM),
         lambda files: list(files.keys()),

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from tecken.errors import NotFound, Unavailable
 from tecken.storage import services as storage_services
+from tecken.storage.backends import seekable
 from tecken.storage.models import NativeName, SymbolFile
 from tecken.storage.native import MAX_NAMES, find_parents, register_name
 from tecken.store import services as store_services
@@ -380,3 +381,16 @@ def test_read_header_of_a_name_is_that_of_its_id(native_builder: Uploader) -> No
     convert(MODULE)
     files = storage_services.page_files()
     assert read_header(files, MODULE) == read_header(files, ObjectId.without_name(FRAMES_ID))
+
+
+def test_file_that_is_stored_plain_is_converted_in_its_place(
+    native_builder: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seekable, "LARGEST_SHARE", 0)
+    send_all(native_builder, DEBUG, EXECUTABLE)
+    opened = storage_services.own_files().open_file(find_parents(MODULE).main.key)
+    assert opened
+    with opened:
+        assert frame(native_builder, MODULE, 0x13D5)["line"] == 11
+        assert unwind(MODULE, 0x13D5) is not None
+        assert opened.read() == (DATA / DEBUG[1]).read_bytes()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from django.conf import settings
 
@@ -85,6 +85,11 @@ class Blobs:
         if start >= content.size:
             raise Unavailable(f"{self._bucket.name}: {path} has only {content.size} bytes")
         yield self._decode(path, stored.size, content, start, min(end or content.size, content.size))
+
+    def open_file(self, content: FileContent) -> BinaryIO | None:
+        """Open the file with the plain bytes; None where there is none. Raises NotFound and Unavailable."""
+        is_plain = self.stat(content.digest).size == content.size
+        return self._bucket.open_file(blob_path(content.digest)) if is_plain else None
 
     def _decode(
         self, path: str, stored_size: int, content: FileContent, start: int, end: int

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
@@ -110,6 +110,14 @@ class Bucket:
         with self._errors_of(result.meta["path"]):
             for chunk in result.stream(CHUNK_BYTES):
                 yield bytes(chunk)
+
+    def open_file(self, key: str) -> BinaryIO | None:
+        """Open the file of an object; None where objects are no files. Raises NotFound or Unavailable."""
+        if self._directory is None:
+            return None
+        self.refuse_long(key, NotFound)
+        with self._errors_of(key, reading=True):
+            return (self._directory / key).open("rb")
 
     def ranges(self, key: str, spans: Sequence[Span]) -> list[bytes]:
         """Return the bytes of each span of an object.

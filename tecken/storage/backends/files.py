@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tecken.errors import InvalidInput, Malformed, NotFound, TooLarge
 from tecken.storage.backends.blobs import (
@@ -96,6 +96,12 @@ class ObjectFiles:
                 yield chunks
         else:
             yield self._bucket.chunks(self._bucket.get(path, start, end))
+
+    def open_file(self, key: FileKey) -> BinaryIO | None:
+        """Open the file of a directory that has the bytes of a native file."""
+        _path(key, NotFound)
+        found = self._find_reference(key)
+        return self.blobs.open_file(found[0]) if found else None
 
     def _find_reference(self, key: FileKey) -> tuple[FileContent, Stored] | None:
         """Return the content to which a key refers and the reference's own facts; None without one."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import BinaryIO
 from urllib.parse import quote
 
 from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
@@ -65,6 +66,11 @@ class MemoryFiles:
         if (start or end is not None) and start >= len(content):
             raise Unavailable(f"{self.name}: {key} has only {len(content)} bytes")
         yield _split(content[start:end])
+
+    def open_file(self, key: FileKey) -> BinaryIO | None:  # noqa: ARG002
+        """Return None: memory has no files."""
+        self._raise_outage()
+        return None
 
     def other_case(self, key: FileKey) -> FileKey:
         """Return the key that was put last and differs in case only."""
