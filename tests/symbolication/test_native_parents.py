@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
+from symbolic.debuginfo import Archive
 
 from tecken.errors import NotFound, Unavailable
 from tecken.storage import services as storage_services
@@ -102,6 +103,14 @@ def test_text_of_two_files_is_complete(native_builder: Uploader) -> None:
     kinds = {line.partition(" ")[0] for line in lines}
     assert {"MODULE", "INFO", "FILE", "FUNC", "STACK"} <= kinds
     assert "13d0 f 11 1" in lines
+
+
+def test_text_is_read_by_another_library(native_builder: Uploader) -> None:
+    """`symbolic` accepts names of files before the functions only; engines write them where they are used."""
+    send_all(native_builder, DEBUG, EXECUTABLE)
+    archive = Archive.from_bytes(text_of(MODULE).encode())
+    lines = archive.get_object(arch="x86_64").make_symcache().lookup(0x13D5)
+    assert [(line.symbol, line.line) for line in lines] == [("steps", 11)]
 
 
 def test_upload_rebuilds_the_module_under_each_requested_name(native_builder: Uploader) -> None:
