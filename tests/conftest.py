@@ -68,6 +68,25 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.RUNTIME_CONFIG_WATCHER = "memory"  # in this process; those that tests start watch Redis
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_listed_once() -> Iterator[None]:
+    """Each test client has a handler of its own, and whitenoise lists some hundred files of Django for it."""
+    from whitenoise.middleware import WhiteNoiseMiddleware  # noqa: PLC0415 - only now is Django set up
+
+    files: dict[str, object] = {}
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+
+    def copy_files(middleware: WhiteNoiseMiddleware) -> None:
+        if not files:
+            list_files(middleware)
+            files.update(middleware.files)
+        middleware.files.update(files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", copy_files)
+        yield
+
+
 def pytest_unconfigure() -> None:
     servers.close()
 
