@@ -109,7 +109,8 @@ def test_text_is_read_by_another_library(native_builder: Uploader) -> None:
     """`symbolic` accepts names of files before the functions only; engines write them where they are used."""
     send_all(native_builder, DEBUG, EXECUTABLE)
     archive = Archive.from_bytes(text_of(MODULE).encode())
-    lines = archive.get_object(arch="x86_64").make_symcache().lookup(0x13D5)
+    cache = archive.get_object(arch="x86_64").make_symcache()
+    lines = cache.lookup(0x13D5)  # type: ignore[no-untyped-call]
     assert [(line.symbol, line.line) for line in lines] == [("steps", 11)]
 
 
