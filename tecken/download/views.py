@@ -21,7 +21,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.errors import InvalidInput, NotFound, TeckenError, Unavailable
+from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
@@ -223,7 +223,11 @@ def send_converted(request: HttpRequest, found: ConvertedSymbols) -> HttpRespons
     Raises NotFound or Unavailable when the page file was deleted or replaced since it was found.
     """
     read = partial(found.page_files.read, found.module)
-    header = Header.parse(read_header(read))
+    try:
+        header = Header.parse(read_header(read))
+    except MalformedPageFile as error:
+        # As without a page file, the module is converted again.
+        raise NotFound(str(error)) from error
     packs = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     packed = {"Content-Encoding": "gzip"} if packs else {}
     etag = header.generation if packs else f"{header.generation}-unpacked"

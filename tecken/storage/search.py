@@ -59,7 +59,7 @@ from tecken.storage.port import (
 )
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
-from tecken.symbols.pagefile.file import PREFIX, header_bytes
+from tecken.symbols.pagefile.file import Header, read_header
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
@@ -364,8 +364,7 @@ def _find_converted(native: NativeSource, page_files: PageFiles, module: ObjectI
     native_id = native.native_id(module)
     nameless = ObjectId.without_name(native_id)
     try:
-        (prefix,) = page_files.read(nameless, [(0, PREFIX)])
-        header_bytes(prefix)
+        Header.parse(read_header(partial(page_files.read, nameless)))
     except (NotFound, MalformedPageFile):
         raise ConversionPending(nameless) from None
     return [native_id]

@@ -11,9 +11,12 @@ from django.test import RequestFactory
 from tecken.download.protocols.tecken import parse
 from tecken.download.views import download
 from tecken.storage import services as storage_services
+from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
+from tecken.symbols.pagefile.file import PREFIX
 from tests.support.options import Override
 from tests.upload.natives import (
     DATA,
@@ -122,6 +125,16 @@ def test_symbol_file_disappears_with_its_page_file(native_builder: Uploader) -> 
     assert [*storage_services.page_files().entries()] == []
     # It is made again.
     assert get(SYM).status_code == 200
+
+
+def test_symbol_file_is_made_again_from_a_page_file_with_a_malformed_header(native_builder: Uploader) -> None:
+    send(native_builder, *DEBUG)
+    lines = decompress(body(get(SYM)))
+    files, nameless = storage_services.page_files(), ObjectId.without_name(FRAMES_ID)
+    header = read_header(files, nameless)
+    files.write(nameless, [header[:PREFIX], b"\0" * (len(header) - PREFIX)])
+    store_services.page_store().forget(nameless)
+    assert decompress(body(get(SYM))) == lines
 
 
 def test_uploaded_symbol_file_comes_before_that_of_native_files(native_builder: Uploader) -> None:
