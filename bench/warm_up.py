@@ -99,8 +99,8 @@ def __getattr__(name: str) -> Application:
     ):
         replace(owner, function, OPTIONAL[function])
     follow_front(front)
-    with step("imports of the URL table, objects of a request, and all steps in its thread"):
-        from tecken.application import application  # noqa: PLC0415 - runs the steps
+    with step("imports of the URL table, objects of a request"):
+        from tecken.application import application  # noqa: PLC0415 - as above
     return application
 
 

@@ -22,16 +22,14 @@ application = get_wsgi_application()
 from tecken.limits import services as limits_services  # noqa: E402 - Django's setup comes before models
 from tecken.runtimeconfig import current  # noqa: E402
 from tecken.symbolication.api import views  # noqa: E402
-from tecken.symbolication.warm_up import warm_up_web_process  # noqa: E402
 
 
 def warm_up() -> None:
-    """Build, import and connect what the first request would otherwise wait for."""
+    """Build and import what the first request would otherwise wait for; `FrontConfig.load` does the rest."""
     views.parts()
     limits_services.usage()
     # The URL table imports every view.
     resolve("/symbolicate/v5")
-    warm_up_web_process()
 
 
 current.set_kind("web")

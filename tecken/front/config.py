@@ -39,7 +39,11 @@ class FrontConfig(uvicorn.Config):
 
         if isinstance(self.loaded_app, WSGIHandler):
             from tecken.front.shortcut import Shortcut  # noqa: PLC0415 - as above
+            from tecken.symbolication.warm_up import warm_up_web_process  # noqa: PLC0415 - as above
 
+            # Not when the application is imported: another server may import it and then fork, and a child
+            # of a process that has used object storage cannot use it.
+            warm_up_web_process()
             # A trace is made by Django's instrumentation, so every request has to go there, and made-up ones
             # would have traces.
             shortcut, on_start = (

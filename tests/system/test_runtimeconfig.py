@@ -7,10 +7,12 @@ answered, and once it is back no process keeps an older value for longer than a 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -197,16 +199,20 @@ def test_concurrent_changes_of_one_version_have_one_winner(fleet: Fleet) -> None
     assert codes == [200] + [409] * (WRITERS - 1)
 
 
-def pages(fleet: Fleet) -> dict[str, int]:
-    """Return the status of a page, by process."""
-    replies = [httpx.get(f"{url}/missing.pdb/0/x.sym", timeout=10) for url in fleet.urls for _ in range(8)]
-    return {reply.headers["X-Process"]: reply.status_code for reply in replies}
+def downloads(fleet: Fleet) -> dict[str, int]:
+    """Return the status of a download by process. The first request for a file has to look in the storage."""
+    return {
+        reply.headers["X-Process"]: reply.status_code
+        for number in range(8)
+        for url in fleet.urls
+        for reply in [httpx.get(f"{url}/{uuid4().hex}.pdb/{number}/x.sym", timeout=10)]
+    }
 
 
 def all_answer(fleet: Fleet, expected: bool) -> bool:
     """Return whether every web process is, or is not, under maintenance."""
-    found = pages(fleet)
-    return len(found) == SPAWNED + FORKED and all((code == 503) is expected for code in found.values())
+    wanted = 503 if expected else 404
+    return Counter(downloads(fleet).values()) == {wanted: SPAWNED + FORKED}
 
 
 @pytest.mark.parametrize("text", ["x", "", "0"])
