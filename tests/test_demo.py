@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -205,7 +204,7 @@ def test_claim_does_not_end_started_commands(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_demo_use_memory() -> None:
-    settings = json.loads(load(DEMO_MODE="true", REDIS_URL="redis://somewhere").stdout)
+    settings = load(DEMO_MODE="true", REDIS_URL="redis://somewhere")
     assert settings["REDIS_URL"] == "memory://redis-cache"
     assert settings["CACHES"]["store"]["LOCATION"] == "memory://redis-store/0"
     assert settings["RUNTIME_CONFIG_WATCHER"] == "file"
@@ -213,7 +212,7 @@ def test_settings_of_a_demo_use_memory() -> None:
 
 
 def test_settings_of_a_demo_keep_a_given_secret_key() -> None:
-    assert json.loads(load(DEMO_MODE="true", SECRET_KEY="mine").stdout)["SECRET_KEY"] == "mine"
+    assert load(DEMO_MODE="true", SECRET_KEY="mine")["SECRET_KEY"] == "mine"
 
 
 @pytest.mark.parametrize("demo", [True, False])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -88,7 +87,7 @@ def test_settings_read_are_those_documented() -> None:
 
 
 def test_settings_have_the_documented_defaults() -> None:
-    settings = json.loads(load().stdout)
+    settings = load()
     documented = documented_settings()
     assert {name: spelt(settings[name]) for name in documented} == documented
 

@@ -60,7 +60,7 @@ def every_pattern() -> tuple[list[Found], set[Unreadable]]:
     found: dict[tuple[Any, int, Way], Found] = {}
     unreadable: set[Unreadable] = set()
     for module, tree in loaded:
-        for call, names in _calls(tree):
+        for call, names in _calls(tree) if hasattr(module, "re") else ():
             try:
                 pattern = _evaluated(module, call)
             except NameError:

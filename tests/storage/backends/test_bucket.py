@@ -205,7 +205,7 @@ def test_put_while_reading_shows_one_complete_file(tmp_path: Path) -> None:
     bucket = bucket_for(tmp_path.as_uri())
     bucket.put("a", [b"0" * 100_000])
     with ThreadPoolExecutor(4) as pool:
-        writes = [pool.submit(bucket.put, "a", [b"%d" % (n % 10)] * 100_000) for n in range(50)]
+        writes = [pool.submit(bucket.put, "a", [b"%d" % (n % 10) * 1000] * 100) for n in range(50)]
         while not all(write.done() for write in writes):
             assert len(set(get(bucket, "a"))) == 1
     assert [write.result() for write in writes] == [None] * 50
