@@ -8,6 +8,8 @@ UNUSED := SECRET_KEY=unused POSTGRES_PASSWORD=unused
 PARALLEL := -n auto --dist worksteal
 PARALLEL_SITES := -n logical --dist loadgroup
 export PORT COMMIT
+# Our programs and tests start many processes, each of which would compile the same thousand modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
