@@ -1,4 +1,4 @@
-"""Jobs in one process. test_durable has those that end their process."""
+"""Jobs in one process. tests/system/test_durable.py has those that end their process."""
 
 from __future__ import annotations
 

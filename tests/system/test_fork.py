@@ -35,7 +35,7 @@ def test_fork_every_process_follows_changes(
         "RUNTIME_CONFIG_FILE": str(tmp_path / "config.json"),
         "RUNTIME_CONFIG_INTERVAL_SECONDS": "0.1",
     }
-    program = [sys.executable, *QUIET, "-m", "tests.runtimeconfig.forks", case]
+    program = [sys.executable, *QUIET, "-m", "tests.system.forks", case]
     ran = subprocess.run(program, env=environ, capture_output=True, text=True, timeout=120, check=False)
     errors = [line for line in ran.stderr.splitlines() if "WARNING" not in line]
     assert (ran.returncode, errors) == (0, [])
