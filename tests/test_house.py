@@ -26,7 +26,8 @@ class Limit(NamedTuple):
     bound: float
 
 
-# A bound may only move towards its goal. `python -m tests.support.style` prints the figures of today.
+# A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a list
+# in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.
 MAXIMA = {
     "docstrings_with_function_word": Limit(goal=0.03, bound=0.03),
     "participle_names": Limit(goal=0.03, bound=0.03),
