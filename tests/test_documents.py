@@ -83,6 +83,12 @@ def test_tests_that_documents_name_exist() -> None:
     assert sorted(name for name in named if f"def {name}(" not in code) == []
 
 
+def test_decision_records_that_code_names_exist() -> None:
+    code = "".join(path.read_text() for path in (BASE_DIR / "tecken").rglob("*.py"))
+    named = set(re.findall(r"\bdocs/adr/[\w-]+\.md", code))
+    assert sorted(name for name in named if not (BASE_DIR / name).exists()) == []
+
+
 def test_index_of_decision_records_lists_every_record() -> None:
     listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (RECORDS / "README.md").read_text())
     assert listed == sorted(path.name for path in RECORDS.glob("[0-9]*.md"))

@@ -2,7 +2,7 @@
 
 It has its command line, exit statuses and output, and runs in the same child process with the same limits
 (`tecken.storage.dump`). The library `symbolic` reads the file and `pycxxfilt` demangles names; both are
-wheels. docs/formats.md lists what it does worse, and docs/adr/0017-fallback.md has the reasons.
+wheels. docs/formats.md lists what it does worse, and docs/adr/0017-python-engine.md has the reasons.
 
 `objects` opens a file and finds its ids, `symcache` reads the functions that `symbolic` found, `text` writes
 them as a symbol file, and `names` spells their names. `demangling` runs the demangler.
