@@ -26,8 +26,8 @@ class Limit(NamedTuple):
     bound: float
 
 
-# A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a list
-# in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.
+# A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
+# list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.
 MAXIMA = {
     "docstrings_with_function_word": Limit(goal=0.03, bound=0.03),
     "participle_names": Limit(goal=0.03, bound=0.03),
@@ -37,7 +37,7 @@ MAXIMA = {
     # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
     # in storage have four: the form of content, content and references, their rows, and their check.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=227),
+    "modules": Limit(goal=200, bound=226),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

@@ -3,16 +3,16 @@
 A handler thread must never wait for a client: a few slow ones would stop the site. So the front reads the
 whole body before a handler starts (into memory when it is small, else into an unnamed file), and writes the
 response after the handler has returned it. Every wait for a client has a deadline and a minimum rate
-(`deadlines`); a client that misses one is disconnected.
+(`config`); a client that misses one is disconnected.
 
     protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
     application  Front: one request from its headers to the end of its response; warm_up
     shortcut     Shortcut: warm symbolication requests, answered by the event loop without Django
-    body         Body: a request body while it is read; the check that a large one must pass before
+    bodies       Body: a request body while it is read, and the check that a large one must pass before;
+                 the bytes of a response, piece by piece
     dispatcher   Dispatcher: the order of requests and the threads that run them
     bridge       ASGI scope -> WSGI environment -> Response
-    sending      the bytes of a response, piece by piece
-    config       the settings of uvicorn
+    config       the deadlines and other limits, and the settings of uvicorn
     __main__     the web processes and the listening socket
 
 HTTP/2 is not offered: a browser or a symbol client gains nothing from it here, and a proxy can add it.

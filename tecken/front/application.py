@@ -35,7 +35,7 @@ from tecken.front.bodies import (
     send_whole,
 )
 from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
-from tecken.front.deadlines import DEADLINES, MEMORY_BYTES, Deadlines
+from tecken.front.config import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
 from tecken.front.protocol import DeadlineProtocol
 from tecken.http.decorators import REFUSAL

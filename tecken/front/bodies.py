@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tecken.errors import TeckenError, Unavailable
 from tecken.front.bridge import Environ, HeaderList
-from tecken.front.deadlines import CHUNK_BYTES, MEMORY_BYTES, SPOOL_BYTES
+from tecken.front.config import CHUNK_BYTES, MEMORY_BYTES, SPOOL_BYTES
 from tecken.front.protocol import respond
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import Subject

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tecken.front.deadlines import DEADLINES, MAX_CONNECTIONS, MAX_HEAD_BYTES, Deadlines
+from tecken.front.config import DEADLINES, MAX_CONNECTIONS, MAX_HEAD_BYTES, Deadlines
 
 SWEEP_SECONDS: Final = 0.25
 MAX_ENDED: Final = 25

@@ -13,8 +13,7 @@ from typing import Any
 import uvicorn
 
 from tecken.front.application import Front
-from tecken.front.config import server_config
-from tecken.front.deadlines import Deadlines
+from tecken.front.config import Deadlines, server_config
 
 SOON = Deadlines(
     head_seconds=0.5,

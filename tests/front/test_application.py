@@ -15,8 +15,7 @@ import pytest
 
 from tecken.front.application import Front
 from tecken.front.bodies import Body, SpoolBudget, SpoolFull, rule_for
-from tecken.front.config import server_config
-from tecken.front.deadlines import MEMORY_BYTES
+from tecken.front.config import MEMORY_BYTES, server_config
 from tests.front.applications import Large, echo
 from tests.front.server import SOON, Server, serving
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from tecken.front.deadlines import MAX_HEAD_BYTES
+from tecken.front.config import MAX_HEAD_BYTES
 from tests.front.applications import Gate, Large, echo
 from tests.front.server import SOON, Server, received, serving
 

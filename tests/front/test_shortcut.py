@@ -21,8 +21,7 @@ from prometheus_client import REGISTRY
 from tecken import services
 from tecken.front.application import TURNS, Front
 from tecken.front.bridge import Response, call, wsgi_environ
-from tecken.front.config import FrontConfig, server_config
-from tecken.front.deadlines import DEADLINES
+from tecken.front.config import DEADLINES, FrontConfig, server_config
 from tecken.front.shortcut import MAX_BODY_BYTES, MAX_FRAMES, Shortcut
 from tecken.http import responses
 from tecken.limits import services as limits_services
