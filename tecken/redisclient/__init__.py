@@ -1,4 +1,4 @@
-"""Clients of Redis: one server, Sentinel, a cluster, or memory. The only module that creates them.
+"""Clients of Redis: one server, Sentinel, a cluster, or memory. The only package that creates them.
 
 redis-py's two constructors differ: `Redis()` tries a refused port eleven times, `Redis.from_url()` once. A
 client of this package sends each command once and waits no longer than its timeout. It may be created before
@@ -8,7 +8,7 @@ own.
 Main names:
 
 * `client`: creates a client from a URL. `Pools` does so for django-redis.
-* `guard.RedisGuard`: the one guard of a server, with a `breaker.CircuitBreaker`, for all its clients.
+* `guard.RedisGuard`: the one guard of a server, with a `guard.CircuitBreaker`, for all its clients.
 * `Cluster` and `cluster.ClusterPool`: a cluster whose nodes are read side by side, within one timeout.
 * `MasterPool`: connections to the master that sentinels name.
 * `services`: the clients and the guard of redis-cache in this process.

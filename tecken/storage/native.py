@@ -47,7 +47,8 @@ logger = logging.getLogger(__name__)
 # Names of one id that have a page file of some hundred kilobytes. Clients may request any names, so the
 # oldest one is removed.
 MAX_NAMES: Final = 16
-# Its name is that of a descriptor, since the engine reads files that have no name.
+# INFO record in the text of a PE file. The engine reads a file without a name, so the record ends with the
+# number of a descriptor.
 _CODE_ID: Final = re.compile(rb"^(INFO CODE_ID [0-9A-Fa-f]+)(?: [0-9]+)?$", re.MULTILINE)
 _COLUMNS: Final = (
     *("key", "kind", "format", "arch", "etag", "original_size"),

@@ -289,7 +289,7 @@ def invalidate_native(
     Raises:
         Unavailable: A page file may still exist; see `ModuleInvalidator.invalidate`.
     """
-    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_native_modules`
+    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_register_name`
 
     searched: set[ObjectId] = set()
     with suppress(Unavailable):
@@ -350,7 +350,7 @@ def reconvert_module(module: ObjectId) -> None:
 
     Raises the errors of `Converter.reconvert`; the old page files stay then.
     """
-    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_native_modules`
+    from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_register_name`
 
     converter().reconvert(module)
     invalidation_publisher().publish(module)
