@@ -1,7 +1,7 @@
 """Accounts: who sends a request, and what the sender may do.
 
 A program identifies itself with a token, a person with a session. Sessions begin with a password or at an
-OpenID provider. Staff get a signed cookie besides, with which they can use the site during maintenance.
+OpenID provider. Staff also get a signed cookie, with which they can use the site during maintenance.
 
 Main modules:
 
@@ -12,7 +12,7 @@ Main modules:
 
 What must never happen:
 
-* A key is stored, logged or shown a second time. The database has its digest only.
+* The key of a token is stored, logged or shown a second time. The database has its digest only.
 * A token permits more than its owner may do at that moment.
 * A client chooses its own address. Only entries of trusted proxies count.
 * The owner that `token_owners` returns decides about access. It may be 30 seconds old.

@@ -51,7 +51,7 @@ class Failed(Exception):
 
 
 class RequestRefused(Exception):
-    """Error for a server that accepts nothing, or is none.
+    """Error for a server that refuses the request, or is no Tecken server.
 
     `status` is that of its response, 0 without one.
     """
@@ -95,7 +95,7 @@ class Site:
 
         Raises:
             Failed: The server does not accept it.
-            RequestRefused: The server does not accept the token, or is none.
+            RequestRefused: The server does not accept the token, or is no Tecken server.
             TryLater: All attempts are used up.
         """
         response = self._retry(_request, self._server, "POST", self.url + path, **body)

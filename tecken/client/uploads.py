@@ -106,14 +106,15 @@ STORED_AS_REGULAR: Final = (
     "the server stored them as regular symbols: use a token that has only upload.upload_try_symbols"
 )
 ZIP64_FROM: Final = 1 << 30
-"""Size from which a member has 64-bit sizes. A file may grow while it is packed, and by being packed."""
+"""Size from which a member has 64-bit sizes. It is below 4 GiB, because a file may grow while it is read, and
+deflate may enlarge it."""
 
 
 def send_archives(site: Site, files: Iterable[SymbolFile], *, to_try: bool) -> Outcome:
     """Send the files in archives. One that the server refuses does not stop the others.
 
     Raises:
-        RequestRefused: The server does not accept the token, or is none.
+        RequestRefused: The server does not accept the token, or is no Tecken server.
         TryLater: The server did not respond, and all attempts are used up.
         OSError: A file cannot be read.
     """
@@ -198,7 +199,7 @@ def send_direct(site: Site, files: Sequence[SymbolFile]) -> Outcome:
 
     Raises:
         Failed: The server does not accept the announcement.
-        RequestRefused: The server does not accept the token, or is none.
+        RequestRefused: The server does not accept the token, or is no Tecken server.
         TryLater: The server or its storage did not respond, and all attempts are used up.
         OSError: A file cannot be read.
     """

@@ -1,7 +1,7 @@
 """Missing symbols: their counts, the removal of old ones, and the endpoints that list them (docs/api.md).
 
-Counts are moved from redis-cache into the database in batches. Old rows are removed, and the least requested
-beyond a number.
+Counts are moved from redis-cache into the database in batches. Old rows are removed, and so are the least
+requested ones beyond `keep_missing_rows`.
 """
 
 from __future__ import annotations

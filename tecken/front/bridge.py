@@ -62,8 +62,8 @@ def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Enviro
 def _add_headers(variables: Environ, headers: HeaderList) -> None:
     """Add the headers, joining repeated ones.
 
-    A name with an underscore is dropped: in the environment it could not be told from the one with a dash, so
-    a client could forge a header that the proxy sets.
+    A name with an underscore is dropped: in the environment it is equal to the name with a dash, so a client
+    could forge a header that the proxy sets.
     """
     for name, value in headers:
         key = _key(name)

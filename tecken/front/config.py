@@ -85,7 +85,7 @@ class FrontConfig(uvicorn.Config):
     def load(self) -> None:
         """Import the application, and put a WSGI application behind a `Front`."""
         super().load()
-        # It imports models, so that it can be imported only after the application has set Django up.
+        # It imports models, so it can be imported only after the application has set Django up.
         from tecken.front.application import Front, warm_up  # noqa: PLC0415
 
         if isinstance(self.loaded_app, WSGIHandler):
@@ -95,8 +95,8 @@ class FrontConfig(uvicorn.Config):
             # Not when the application is imported: another server may import it and then fork, and a child
             # of a process that has used object storage cannot use it.
             warm_up_web_process()
-            # A trace is made by Django's instrumentation, so every request has to go there, and made-up ones
-            # would have traces.
+            # Django's instrumentation makes traces. With it every request has to reach Django, and no made-up
+            # request is sent, because it would have a trace.
             shortcut, on_start = (
                 (None, None) if settings.OTEL_EXPORTER_OTLP_ENDPOINT else (Shortcut(), partial(warm_up, self))
             )

@@ -95,7 +95,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.start_sweeping()
 
     def start_sweeping(self) -> None:
-        """Have the deadlines of all connections of the server enforced, from the first connection on."""
+        """Start to enforce the deadlines of all connections of the server, unless that has begun."""
         _start_sweeping(self.loop, self.connections)
 
     def data_received(self, data: bytes) -> None:

@@ -140,7 +140,7 @@ def _grant(request: HttpRequest) -> Grant:
 def _find_token(request: HttpRequest, key: str) -> Token:
     """Return the token of a key. Raises Forbidden, LockedOut.
 
-    Only unknown tokens are counted and refused: one address may serve a whole company.
+    Only unknown tokens are counted and refused, because all users of a company may share one address.
     """
     try:
         token = tokens.find(key)

@@ -43,7 +43,8 @@ def page_after(
 
 def _beyond(order: Order, position: Position) -> Q:
     column, direction = order.column, "lt" if order.reverse else "gt"
-    # The first comparison excludes no further row, but an index can start from it, and not from an OR.
+    # The first comparison follows from the second. A database starts a search in an index from it, which it
+    # cannot do from an OR.
     return Q(**{f"{column}__{direction}e": position.value}) & (
         Q(**{f"{column}__{direction}": position.value})
         | Q(**{column: position.value, f"pk__{direction}": position.pk})

@@ -1,4 +1,4 @@
-"""Charges of requests to their callers. `tecken.limits` decides whether a caller may go on."""
+"""Charges of requests to their callers. `tecken.limits` decides whether a request is allowed."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def upload_cost(request: HttpRequest) -> Cost:
 def charge(request: HttpRequest, scope: Scope, cost: Cost) -> None:
     """Charge the caller.
 
-    No decision is made for a later charge of a request that no limit counts.
+    A later charge of the same request costs no request. It needs a decision only if a limit counts its unit.
 
     Raises:
         RateLimited: A limit is reached.
@@ -107,7 +107,8 @@ def charge(request: HttpRequest, scope: Scope, cost: Cost) -> None:
 def charge_request(request: HttpRequest) -> None:
     """Charge a symbolication request before its body is read. Raises RateLimited, Unavailable.
 
-    The number of frames is not known yet. A caller without frames is refused here, before the body is parsed.
+    The number of frames is not known yet. A caller that has no frames left is refused here, before the body
+    is parsed.
     """
     charge(request, "symbolicate", Cost())
     statuses = getattr(request, "statuses", ())

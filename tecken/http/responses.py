@@ -58,7 +58,7 @@ DISK_FULL = "The server's disk for temporary files is full: nothing was stored, 
 # Longer than after other failures: an operator or the nightly cleanup has to free space.
 DISK_FULL_SECONDS = 60
 
-# More digits are no position in a file, and a long number takes long to convert.
+# A number with more digits is past the end of every file, and converting a very long one takes long.
 ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 
 
@@ -129,7 +129,7 @@ class ByteRange(NamedTuple):
 
 
 class Unsatisfiable(errors.InvalidInput):
-    """Range that begins behind the end of the file."""
+    """Range that begins past the end of the file."""
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
@@ -165,9 +165,9 @@ def _whole_seconds(retry_after: float | None) -> int:
 Handler = Callable[[HttpRequest], HttpResponseBase]
 Coding = Literal["zstd", "gzip"]
 
-# Below the payload of a TCP segment or so, fewer bytes arrive no sooner.
+# A body that fits into about one TCP segment does not arrive sooner when it has fewer bytes.
 SMALLEST_BYTES = 1400
-# `python -m bench.compression`: higher levels cost a multiple of the CPU for some percent of the bytes.
+# `python -m bench.compression`: higher levels cost several times the CPU for a few percent fewer bytes.
 ZSTD_LEVEL, GZIP_LEVEL = 3, 4
 COMPRESSED_TYPES = ("application/json", "text/html", "text/plain", "text/csv")
 WEIGHT = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*")
@@ -189,7 +189,7 @@ def compression_middleware(get_response: Handler) -> Handler:
 
 
 def _vary(response: HttpResponse) -> None:
-    """Tell caches that the response depends on Accept-Encoding, even if it is not compressed."""
+    """Add Accept-Encoding to Vary, also for a response that is not compressed: caches store both forms."""
     if "Vary" in response.headers:
         patch_vary_headers(response, ("Accept-Encoding",))
     else:

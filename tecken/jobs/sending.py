@@ -31,7 +31,7 @@ class JobRequest(NamedTuple):
 
 
 class SendWatch:
-    """Memory of whether the last job that this process sent was refused or got no answer.
+    """Record of whether the last job that this process sent was refused or got no answer.
 
     It is not the state of the server: a full server refuses jobs and answers everything else.
     """
@@ -101,7 +101,7 @@ def _send_all(jobs: Sequence[JobRequest]) -> None:
                         args=job.arguments,
                         expires=job.expires,
                         priority=job.priority,
-                        # The caller waits for this: it gets an error at once, and kombu tries nothing again.
+                        # The caller waits, so it gets an error at once instead of kombu's retries.
                         retry=False,
                         producer=producer,
                     )

@@ -138,12 +138,12 @@ class SafeQoS(redis.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except OutOfMemoryError:
-            # The memory of this process, without the server.
+            # Only the memory of this process has the record; the script has written the server's.
             super(redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class SafeChannel:
-    """Mixin for a channel whose use after the end of its connection is a connection error."""
+    """Mixin for a channel that raises a connection error when it is used without a connection."""
 
     QoS = SafeQoS
     connection: Any

@@ -234,7 +234,7 @@ def _server_time(client: redis.Redis) -> float:
 class Heartbeat(StartStopStep):  # type: ignore[misc]
     """Step of the worker that runs a `WorkerHeartbeat` in a thread of the main process.
 
-    The event loop would not do: it stands still while a job of the solo pool runs.
+    The event loop is not suitable, because a job of the solo pool blocks it.
     """
 
     # The pool forks, so the thread starts after it.

@@ -1,4 +1,4 @@
-"""Rate limits and quotas, and the usage that they are about.
+"""Rate limits and quotas, and the usage of each token.
 
 A request is charged to a caller: an address, a token and a user. One script on redis-cache decides all limits
 of a request in one round trip, by the server's clock. While redis-cache does not answer, a limit is open,

@@ -41,7 +41,7 @@ VERSION_SECONDS: Final = 60.0
 
 
 class DumpLimits(NamedTuple):
-    """Limits of one child process. `seconds` counts also while it waits for its reader."""
+    """Limits of one child process. `seconds` includes the time in which it waits for its reader."""
 
     memory_bytes: int = 4 << 30
     cpu_seconds: int = 300

@@ -34,7 +34,7 @@ PAGE_LIMITS: Limits = partial(FetchLimits, timeout=3.0, deadline=10.0)
 def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
     """Return the upstream that an entry of SYMBOL_SOURCES names.
 
-    Raises ValueError, without credentials in its text, for a URL that names none.
+    Raises ValueError, without credentials in its text, for a URL of another kind.
     """
     protocol, plus, scheme = urlsplit(url).scheme.rpartition("+")
     if scheme in ("http", "https") and protocol in PROTOCOLS:
@@ -184,7 +184,7 @@ def symbol_search() -> SourceChain:
 
 @per_process
 def lookup_log() -> LookupLog:
-    """Return the log of what each source answered, kept as long as the absence of a module."""
+    """Return the log of the results of each source, kept as long as the absence of a module."""
     return LookupLog(cache_client(), cache_guard(), lambda: options().absent_seconds)
 
 
@@ -224,7 +224,7 @@ def miss_counts() -> MissCounts:
 
 
 def count_absent(modules: Sequence[ObjectId]) -> None:
-    """Count modules that a symbolication asked for and no source has, unless an upstream is switched off."""
+    """Count modules that a symbolication needed and no source has, unless an upstream is switched off."""
     if modules and not search().has_disabled_upstream:
         miss_counts().count(
             [Miss(module.debug_file, module.debug_id) for module in modules], by_symbolication=True

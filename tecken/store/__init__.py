@@ -1,7 +1,7 @@
 """The store: pages and headers of symbols on redis-store, and figures about its use.
 
 redis-store evicts the least recently used keys. It is a cache: each page can be read again from its page
-file. Its figures are kept on redis-cache, because on redis-store they would push out pages.
+file. Its figures are kept on redis-cache, because on redis-store pages would be evicted for them.
 
 Main classes:
 

@@ -17,7 +17,7 @@ from tecken.errors import InvalidInput
 
 
 class Command(BaseCommand):
-    """Creation of a token, and of its user where that is asked for."""
+    """Creation of a token, and with `--create-user` of its user."""
 
     help = "Create an API token and print only the token on standard output. It cannot be shown again."
 

@@ -26,7 +26,7 @@ import zstandard
 
 from tecken.errors import Malformed
 
-# A request for a part decompresses less than this before it. Larger frames are hardly smaller together.
+# Before a part that is read, fewer bytes than this are decompressed. Larger frames would save little space.
 FRAME_BYTES: Final = 1 << 20
 LEVEL: Final = 3
 # The form is decided by the first frames, before anything is written.
@@ -80,11 +80,12 @@ def encode(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def trailer(frames: list[ZstdFrame]) -> bytes:
-    """Return what follows the frames: the seek table, which makes the whole larger or smaller than plain."""
+    """Return the bytes after the frames: the seek table. The whole never has the plain number of bytes."""
     table = _table(frames)
     if sum(frame.stored for frame in frames) + len(table) != sum(frame.plain for frame in frames):
         return table
-    # This takes more than 4 GiB, and only the beginning gains anything. The size would mislead `Blobs.read`.
+    # Possible only for content of more than 4 GiB whose beginning alone compresses. `Blobs.read` would take
+    # the compressed form for plain content.
     return _EMPTY_FRAME + _table([*frames, ZstdFrame(len(_EMPTY_FRAME), 0)])
 
 

@@ -20,7 +20,7 @@ How to add an upstream protocol (here: debuginfod):
 
 What must never happen: an upstream that does not respond is reported as one that does not have the file, a
 password from its URL appears in a name, log line or error, or one process keeps two objects of one upstream,
-which would count failures and pauses apart.
+which would count failures and pauses separately.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Pages of the site: a module for each or for a few, with views, registrations and presentation.
+"""Pages of the site: one module for each page, or for a few related ones, with views and registrations.
 
 A module has one or more views, which check the request, call another package and render a template. Below
 them a `SitePage` (`tecken.web.auth`) names the page's addresses, its place in the menu and the users
 who find it there. `tecken.web.urls` collects these pages.
 
 Views are guarded by `page(...)`, or by `open_page` where no log-in is needed (`tecken.web.auth`). The guards
-turn each error into a page with the status it has everywhere.
+turn each error into a page, with the same status as in the API.
 
 What must never happen:
 
