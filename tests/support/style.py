@@ -196,7 +196,7 @@ def find_repeated_classes(sources: Iterable[Source]) -> list[str]:
 
 
 def find_causes(root: Path, figure: str) -> list[str]:
-    """Return what makes up a figure, where it can be listed."""
+    """Return what makes up a figure, or where to read about its bound; nothing for other figures."""
     sources = list(find_sources(root))
     if figure == "banned_words":
         return find_banned_words(root)
@@ -205,6 +205,10 @@ def find_causes(root: Path, figure: str) -> list[str]:
     if figure == "docstrings_with_function_word":
         texts = (text for source in sources for text in source.docstrings)
         return [text.partition("\n")[0] for text in texts if begins_with_function_word(text)]
+    if figure == "modules":
+        return ['"How to add something" in docs/contributing.md has the modules that raise this bound']
+    if figure == "symbol_format_modules":
+        return [str(source.path.relative_to(root)) for source in sources if _has_symbol_format(source)]
     if figure == "participle_names":
         names = ((source.path, function.name) for source in sources for function in source.functions)
         return [f"{path.relative_to(root)}: {name}" for path, name in names if is_participle(name.strip("_"))]
