@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tecken.download.views import SMALL_BYTES, Stream, check_length, read_content
+from tecken.download.responses import SMALL_BYTES, Stream, check_length, read_content
 from tecken.errors import NotFound, Unavailable
 
 
