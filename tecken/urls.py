@@ -13,8 +13,9 @@ from dockerflow.django.views import lbheartbeat, version
 
 from tecken.accounts.sessions import Login
 from tecken.download import missing
-from tecken.download.protocols import PATTERNS
-from tecken.download.views import download
+from tecken.download.metadata import metadata
+from tecken.download.protocols import BUILD_ID_PATTERNS, PATTERNS
+from tecken.download.views import download, download_by_build_id
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.symbolication.services import convert_for_download
@@ -34,6 +35,8 @@ log_in: list[URLPattern | URLResolver] = (
 downloads: list[URLPattern | URLResolver] = [
     path("missingsymbols.csv", missing.as_csv),
     path("missingsymbols/", missing.as_json),
+    path("metadata", metadata),
+    *(path(pattern, download_by_build_id(parse)) for pattern, parse in BUILD_ID_PATTERNS.items()),
     *(path(pattern, download(parse, convert_for_download)) for pattern, parse in PATTERNS.items()),
 ]
 

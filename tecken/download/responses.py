@@ -85,7 +85,7 @@ Headers = dict[str, str]
 
 
 def send_own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes: int) -> HttpResponseBase:
-    """Return a file of our storage, or a redirect to it.
+    """Return a file of our storage or a section of it, or a redirect to the file.
 
     Raises NotFound or Unavailable when the file was deleted or replaced since it was found.
     """
@@ -140,7 +140,9 @@ def send_from_upstream(
 
 
 def _sign_url(found: OwnFile, seconds: float) -> str | None:
-    """Return a signed URL; None without a key to sign with, when this process sends the bytes itself."""
+    """Return a signed URL; None for a section, and without a key to sign with: we send those ourselves."""
+    if found.section:
+        return None
     with suppress(Unavailable):
         return found.files.signed_get(found.key, seconds)
     return None
@@ -152,14 +154,14 @@ def _redirect(url: str) -> HttpResponse:
 
 def _stored_headers(found: OwnFile) -> Headers:
     packed: Headers = {"Content-Encoding": "gzip"} if found.key.file_type.is_compressed else {}
-    length = {"Content-Length": str(found.stored.size), "Accept-Ranges": "bytes"}
-    return {**_headers(found, found.stored.etag), **packed, **length}
+    length = {"Content-Length": str(found.span.size), "Accept-Ranges": "bytes"}
+    return {**_headers(found, found.etag), **packed, **length}
 
 
 def _unpacked_headers(found: OwnFile) -> Headers:
     """Return the headers of an unpacked file, whose length is unknown until it is unpacked."""
     # Another ETag than that of the stored bytes: a range of one form must never complete the other.
-    return {**_headers(found, f"{found.stored.etag}-unpacked"), "Accept-Ranges": "none"}
+    return {**_headers(found, f"{found.etag}-unpacked"), "Accept-Ranges": "none"}
 
 
 def _headers(found: OwnFile, etag: str) -> Headers:
@@ -183,7 +185,7 @@ def _modified(found: OwnFile) -> int:
 
 def _send_stored(request: HttpRequest, headers: Headers, found: OwnFile) -> HttpResponseBase:
     """Return the file as stored: all of it, or the requested range."""
-    size = found.stored.size
+    size = found.span.size
     try:
         part = _parse_part(request, headers["ETag"], found)
     except Unsatisfiable as error:
@@ -202,15 +204,17 @@ def _parse_part(request: HttpRequest, etag: str, found: OwnFile) -> ByteRange | 
     condition = request.headers.get("If-Range", etag).strip()
     if condition != etag and parse_http_date_safe(condition) != _modified(found):
         return None
-    return parse_range(request.headers.get("Range", ""), found.stored.size)
+    return parse_range(request.headers.get("Range", ""), found.span.size)
 
 
 @contextmanager
 def _read(found: OwnFile, part: ByteRange | None) -> Iterator[Iterator[bytes]]:
-    start, end = part or (0, None)
-    size = part.end - part.start if part else found.stored.size
-    with found.files.read(found.key, start, end) as chunks:
-        yield check_length(chunks, size)
+    offset, size = found.span
+    start, end = part or (0, size)
+    # Without an end, a whole file is read with one request to the storage.
+    last = offset + end if part or found.section else None
+    with found.files.read(found.key, offset + start, last) as chunks:
+        yield check_length(chunks, end - start)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from http import HTTPStatus
 from urllib.parse import quote
 
 from django.conf import settings
@@ -15,38 +17,53 @@ from tecken.download.responses import send_converted, send_from_upstream, send_o
 from tecken.errors import NotFound, Unavailable
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import caller_of, rate_limited
+from tecken.http.responses import error_reply
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import Miss
-from tecken.storage.port import FileRequest
+from tecken.storage.port import BuildIdRequest, FileRequest
 from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey
 
 Parse = Callable[..., FileRequest]
+ParseBuildId = Callable[..., BuildIdRequest]
+View = Callable[..., HttpResponseBase]
 Convert = Callable[[ObjectId, str], object]
 # Debuggers request this file from every server; Microsoft's symbol stores have it in place of another file.
 FILE_POINTER = "file.ptr"
 NOT_FOUND = "Symbol Not Found"
 IGNORED = "Symbol Not Found (and ignored)"
 METHODS = "GET, HEAD, OPTIONS"
+# Enough for any size, and few enough that int() is fast and raises nothing.
+MAXSIZE_DIGITS = 20
 YES = ("1", "true", "yes")
 READABLE = (
     "Accept-Ranges, Content-Length, Content-Range, Debug-Time, ETag, RateLimit, RateLimit-Policy, Retry-After"
 )
 
 
-def download(parse: Parse, convert: Convert) -> Callable[..., HttpResponseBase]:
+def download(parse: Parse, convert: Convert) -> View:
     """Return the view of one URL pattern; `parse` turns the query and the names of the URL into a request.
 
     `convert` has a module converted for a client that waits. It raises Unavailable, also when it is late.
     """
+    return _view(partial(_respond, parse, convert))
+
+
+def download_by_build_id(parse: ParseBuildId) -> View:
+    """Return the view of one URL pattern of ELF files, as `download` does."""
+    return _view(partial(_respond_by_build_id, parse))
+
+
+def _view(respond: Callable[..., HttpResponseBase]) -> View:
+    guarded = rate_limited("download")(get_only(respond))
 
     @csrf_exempt
     @cors(METHODS, expose=READABLE)
     def view(request: HttpRequest, **names: str) -> HttpResponseBase:
         began = time.perf_counter()
-        response = _respond(request, parse, convert, **names)
+        response = guarded(request, **names)
         if request.headers.get("Debug", "").strip().lower() in YES:
             response["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
         return response
@@ -54,9 +71,7 @@ def download(parse: Parse, convert: Convert) -> Callable[..., HttpResponseBase]:
     return view
 
 
-@rate_limited("download")
-@get_only
-def _respond(request: HttpRequest, parse: Parse, convert: Convert, **names: str) -> HttpResponseBase:
+def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)
     if is_ignored(wanted.key):
         raise NotFound(IGNORED)
@@ -122,3 +137,30 @@ def _miss(wanted: FileRequest) -> Miss:
     if wanted.looks_like_debug_id:
         return Miss(wanted.key.debug_file, wanted.key.debug_id, wanted.code_file, wanted.code_id)
     return Miss("", "", wanted.key.debug_file, wanted.given_id)
+
+
+# By build id
+
+
+def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str) -> HttpResponseBase:
+    wanted = parse(request.GET, **names)
+    search = storage_services.search()
+    found = search.find_by_build_id(wanted, fresh="_refresh" in request.GET)
+    try:
+        return _send_elf(request, found)
+    except (NotFound, Unavailable):
+        # As in `_serve`: the presence cache may be outdated.
+        return _send_elf(request, search.find_by_build_id(wanted, fresh=True))
+
+
+def _send_elf(request: HttpRequest, found: OwnFile) -> HttpResponseBase:
+    """Return the file or the section with the headers of elfutils' server, unless the client wants less."""
+    size = found.span.size
+    most = request.headers.get("X-Debuginfod-Maxsize", "").strip()
+    if most.isascii() and most.isdigit() and size > int(most[:MAXSIZE_DIGITS]):
+        return error_reply(HTTPStatus.NOT_ACCEPTABLE, f"File too large, max size={most}", size=size)
+    current = options()
+    response = send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    response["X-DEBUGINFOD-SIZE"] = str(size)
+    response["X-DEBUGINFOD-FILE"] = quote(found.key.file_name)
+    return response

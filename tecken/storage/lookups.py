@@ -30,6 +30,7 @@ import redis
 
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Unavailable
 from tecken.redisclient.guard import RedisGuard
+from tecken.storage.port import ElfPart
 from tecken.store.port import Missing
 from tecken.symbols.ids import GUID_DIGITS, ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, FileType
@@ -133,6 +134,10 @@ class PresenceCache:
         if names := [native_file_key(code_file, some_id, file_type) for some_id, file_type in pairs]:
             self.forget(names)
 
+    def forget_build_id(self, build_id: str) -> None:
+        """Remove what is known about the ELF files of a build, as `forget_file` does. Raises Unavailable."""
+        self.forget(build_id_key(build_id, part) for part in ElfPart)
+
     def forget_file(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """Remove everything about a file that was stored or deleted, regular or of a try build.
 
@@ -200,6 +205,16 @@ def native_file_key(name: str, some_id: str, file_type: FileType) -> str:
     """Return the key for the native file of an id. Only short ids, of PE files, need the name besides."""
     place = some_id if len(some_id) >= GUID_DIGITS else f"{name.lower()}/{some_id}"
     return f"known:native:{file_type.name}:{place}"
+
+
+def build_id_key(build_id: str, part: ElfPart) -> str:
+    """Return the key for the ELF file that has a part of a build."""
+    return f"known:build:{part.value}:{build_id}"
+
+
+def section_key(etag: str, section: str) -> str:
+    """Return the key for the place of a section in the ELF file with an etag, whose bytes never change."""
+    return f"known:section:{etag}:{section}"
 
 
 def other_case_key(name: str) -> str:

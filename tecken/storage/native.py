@@ -39,7 +39,7 @@ from tecken.storage.models import (
     SymbolFileQuerySet,
     match_name,
 )
-from tecken.storage.port import NativeStamp, NativeText, OwnFiles
+from tecken.storage.port import ElfPart, NativeStamp, NativeText, OwnFiles
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, parse_storage_path
 
@@ -131,8 +131,7 @@ def find_parents(module: ObjectId) -> Parents:
     try:
         native_id = _find_native_id(rows, module)
         of_module = rows.filter(native_id=native_id)
-        order = Case(*(When(kind=kind, then=Value(rank)) for rank, kind in enumerate(CONVERTIBLE_KINDS)))
-        main = _first(of_module.convertible().order_by(order, "-pk"))
+        main = _first(of_module.convertible().order_by(*_best_first()))
         if main is None:
             raise NotFound(f"no native file of {module} has functions")
         executable = None if main.has_code else _first(of_module.convertible().filter(has_code=True))
@@ -175,6 +174,12 @@ def _find_native_id(rows: SymbolFileQuerySet, module: ObjectId) -> str:
     return native_id
 
 
+def _best_first() -> tuple[Case, str]:
+    """Return the order of rows by the value of their kind; of one kind the newest first."""
+    ranks = (When(kind=kind, then=Value(rank)) for rank, kind in enumerate(CONVERTIBLE_KINDS))
+    return Case(*ranks, default=Value(len(CONVERTIBLE_KINDS))), "-pk"
+
+
 def _first(rows: SymbolFileQuerySet) -> NativeFile | None:
     """Return the file of the first row, of rows without an order the newest."""
     ordered = rows if rows.ordered else rows.order_by("-pk")
@@ -193,6 +198,23 @@ def find_native_key(module: ObjectId, file_type: FileType) -> FileKey:
     file = parents.package if file_type is FileType.DWP else parents.main if is_debug else with_code
     if file is None or (file_type is FileType.PDB) != (file.format == "pdb"):
         raise NotFound(f"no native file of {module} has the type {file_type.name}")
+    return file.key
+
+
+def find_elf_key(build_id: str, part: ElfPart) -> FileKey:
+    """Return where the ELF file is stored that has a part of a build, of several the newest.
+
+    Unlike `find_native_key` it also finds common files of dwz, which debuggers fetch by their own build id.
+    Raises NotFound, or Unavailable when the database does not respond.
+    """
+    has_part = Q(has_code=True) if part is ElfPart.EXECUTABLE else Q(kind__in=(Kind.DEBUG, Kind.COMMON))
+    rows = SymbolFile.objects.native().filter(has_part, build_id=build_id, format="elf")
+    try:
+        file = _first(rows.order_by(*_best_first()))
+    except DatabaseError as error:
+        raise Unavailable("the database does not answer") from error
+    if file is None:
+        raise NotFound(f"no {part.value} of build id {build_id} was uploaded")
     return file.key
 
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from enum import Enum
 from typing import BinaryIO, NamedTuple, Protocol
 
 from tecken.errors import BadModule
-from tecken.symbols.ids import ObjectId, code_id, debug_ids_of_code_id, file_name, normal_debug_id
+from tecken.symbols.ids import (
+    ObjectId,
+    code_id,
+    debug_ids_of_code_id,
+    file_name,
+    is_windows_name,
+    normal_debug_id,
+)
 from tecken.symbols.layouts import FileKey, FileType
 
 
@@ -219,6 +227,22 @@ def is_refusal(status: int) -> bool:
 
 # Requests
 
+
+class ElfPart(Enum):
+    """Part of a build that one ELF file has: debug information, or the code that runs."""
+
+    DEBUG_INFO = "debuginfo"
+    EXECUTABLE = "executable"
+
+
+class BuildIdRequest(NamedTuple):
+    """An ELF file, requested by its build id in lower-case hex, or one section of it."""
+
+    build_id: str
+    part: ElfPart
+    section: str = ""
+
+
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.
 GUID_AND_AGE = 33
 
@@ -274,6 +298,11 @@ class FileRequest(NamedTuple):
     def may_be_code_id(self) -> bool:
         """Return whether symbols may have been requested by a code id."""
         return self.is_symbols and len(self.given_id) != GUID_AND_AGE
+
+    @property
+    def is_cabinet(self) -> bool:
+        """Return whether a cabinet with the file was requested: its name has `_` as the last letter."""
+        return is_windows_name(self.key.file_name) and self.key.file_name.endswith("_")
 
     @property
     def is_symbols(self) -> bool:

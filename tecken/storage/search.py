@@ -9,7 +9,8 @@ The symbol file of native files is the text that their conversion has stored. Wh
 search ends with ConversionPending.
 
 `Search` has the places of one process. Conversion reads the symbol file of a module from `Search.symbols`,
-the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first.
+the chain of places 1 and 2. Downloads call `Search.find`, which consults the presence cache first, or
+`Search.find_by_build_id`, which needs no names.
 
 A file is absent only when every place has confirmed it. When one was disabled, the result is SourceDisabled;
 when one did not respond, it is Unavailable, since the file may be there. Refused is about one file: it counts
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tecken.errors import (
     AccessDenied,
@@ -41,14 +42,18 @@ from tecken.storage.lookups import (
     PresenceCache,
     SourceResult,
     Unknown,
+    build_id_key,
     code_file_key,
     native_file_key,
     other_case_key,
     regular_file_key,
+    section_key,
     try_file_key,
     upstream_file_key,
 )
 from tecken.storage.port import (
+    BuildIdRequest,
+    ElfPart,
     FileRequest,
     NativeSource,
     OwnFiles,
@@ -57,6 +62,7 @@ from tecken.storage.port import (
     SymbolSource,
     Upstream,
 )
+from tecken.storage.sections import SectionSpan, find_section
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, read_header
@@ -144,11 +150,22 @@ class ConversionPending(Pending):
 
 
 class OwnFile(NamedTuple):
-    """A file in our own storage: regular or of a try build."""
+    """A file in our own storage, regular or of a try build, or one section of it."""
 
     files: OwnFiles
     key: FileKey
     stored: Stored
+    section: SectionSpan | None = None
+
+    @property
+    def span(self) -> SectionSpan:
+        """Place in the stored file of the bytes that were requested."""
+        return self.section or SectionSpan(0, self.stored.size)
+
+    @property
+    def etag(self) -> str:
+        """Text that differs for other bytes."""
+        return "-".join(map(str, (self.stored.etag, *(self.section or ()))))
 
 
 class ConvertedSymbols(NamedTuple):
@@ -174,7 +191,10 @@ class OtherName(NamedTuple):
 Found = OwnFile | ConvertedSymbols | UpstreamFile | OtherName
 
 
-class SearchPlace(NamedTuple):
+Result = TypeVar("Result")
+
+
+class SearchPlace(NamedTuple, Generic[Result]):
     """One place where a requested file may be.
 
     `locate` raises NotFound or Unavailable. It returns what the presence cache keeps under `presence_key`, in
@@ -183,7 +203,7 @@ class SearchPlace(NamedTuple):
 
     presence_key: str
     locate: Callable[[], list[Any]]
-    result: Callable[[list[Any]], Found]
+    result: Callable[[list[Any]], Result]
 
 
 class FindByCodeId(Protocol):
@@ -192,6 +212,11 @@ class FindByCodeId(Protocol):
     def __call__(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
         """Return the module. Raises NotFound or Unavailable."""
         ...
+
+
+Place = SearchPlace[Found]
+FindByBuildId = Callable[[str, ElfPart], FileKey]
+"""Search for an ELF file by its build id; see `tecken.storage.native.find_elf_key`."""
 
 
 class Search:
@@ -205,6 +230,7 @@ class Search:
         upstreams: Sequence[SwitchableSource],
         presence: PresenceCache,
         find_by_code_id: FindByCodeId,
+        find_by_build_id: FindByBuildId,
         native: NativeSource | None = None,
         page_files: PageFiles | None = None,
         record: Record = _discard,
@@ -220,6 +246,7 @@ class Search:
         self._upstream_symbols = SourceChain(upstreams)
         self._presence = presence
         self._find_by_code_id = find_by_code_id
+        self._find_by_build_id = find_by_build_id
 
     @property
     def has_disabled_upstream(self) -> bool:
@@ -241,7 +268,31 @@ class Search:
         `fresh` consults every place again. Raises NotFound only when every place has confirmed it, otherwise
         Unavailable. Raises ConversionPending at once: the text comes before those of the places that follow.
         """
-        places = list(self._places(request))
+        return self._find_first(list(self._places(request)), fresh=fresh)
+
+    def find_by_build_id(self, request: BuildIdRequest, *, fresh: bool = False) -> OwnFile:
+        """Return the ELF file of a build id, or the section of it that was requested.
+
+        A section is that of the debug file, or of the executable where the debug file does not have its
+        bytes. Raises NotFound and Unavailable as `find` does.
+        """
+        if not request.section:
+            return self._find_elf(request.build_id, request.part, fresh=fresh)
+        for part in ElfPart:
+            with suppress(NotFound):
+                file = self._find_elf(request.build_id, part, fresh=fresh)
+                return self._find_first([_section_place(file, request.section)], fresh=fresh)
+        raise NotFound(f"no file of build id {request.build_id} has a section {request.section}")
+
+    def _find_elf(self, build_id: str, part: ElfPart, *, fresh: bool) -> OwnFile:
+        place = SearchPlace(
+            build_id_key(build_id, part),
+            partial(_locate_elf, self.regular, self._find_by_build_id, build_id, part),
+            lambda fact: _own_file(self.regular, FileKey(*fact[0]), fact[1]),
+        )
+        return self._find_first([place], fresh=fresh)
+
+    def _find_first(self, places: Sequence[SearchPlace[Result]], *, fresh: bool) -> Result:
         unavailable: list[Unavailable] = []
         for place, cached in zip(places, self._cached(places, fresh=fresh), strict=True):
             try:
@@ -258,13 +309,14 @@ class Search:
             raise combined(unavailable)
         raise NotFound("Symbol Not Found")
 
-    def _places(self, request: FileRequest) -> Iterator[SearchPlace]:
+    def _places(self, request: FileRequest) -> Iterator[Place]:
         """Yield the places where the file may be, in the order of the module's docstring."""
         yield from _named(request, self.regular, regular_file_key)
         if request.may_be_code_id:
             yield self._by_code_id(request)
         yield from _renamed(request, self.regular, regular_file_key)
-        if self.native and self._page_files:
+        # A client that asks for a cabinet would unpack the file itself and fail.
+        if self.native and self._page_files and not request.is_cabinet:
             yield self._native_place(request, self.native, self._page_files)
         if self.upstreams and request.is_symbol_file:
             yield self._upstream_place(request)
@@ -272,7 +324,7 @@ class Search:
             yield from _named(request, self.try_files, try_file_key)
             yield from _renamed(request, self.try_files, try_file_key)
 
-    def _by_code_id(self, request: FileRequest) -> SearchPlace:
+    def _by_code_id(self, request: FileRequest) -> Place:
         names = request.key.debug_file, request.given_id
         with_try = request.with_try
         return SearchPlace(
@@ -281,7 +333,7 @@ class Search:
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
         )
 
-    def _native_place(self, request: FileRequest, native: NativeSource, page_files: PageFiles) -> SearchPlace:
+    def _native_place(self, request: FileRequest, native: NativeSource, page_files: PageFiles) -> Place:
         file_type = request.key.file_type
         module = ObjectId(request.key.debug_file, request.given_id)
         key = native_file_key(module.debug_file, module.debug_id, file_type)
@@ -295,14 +347,14 @@ class Search:
             key, lambda: list(native.key(module, file_type)), lambda fact: OtherName(FileKey(*fact))
         )
 
-    def _upstream_place(self, request: FileRequest) -> SearchPlace:
+    def _upstream_place(self, request: FileRequest) -> Place:
         return SearchPlace(
             upstream_file_key(request.key),
             lambda: [self._upstream_symbols.locate(request.module)],
             lambda fact: UpstreamFile(fact[0], request.key),
         )
 
-    def _cached(self, places: Sequence[SearchPlace], *, fresh: bool) -> Sequence[Fact | Unknown]:
+    def _cached(self, places: Sequence[SearchPlace[Any]], *, fresh: bool) -> Sequence[Fact | Unknown]:
         names = [place.presence_key for place in places]
         if not fresh:
             return self._presence.get(names)
@@ -310,7 +362,7 @@ class Search:
             self._presence.forget(names)
         return [Unknown()] * len(names)
 
-    def _locate(self, place: SearchPlace) -> Fact:
+    def _locate(self, place: SearchPlace[Any]) -> Fact:
         # The lease comes before the search of the place. Taken afterwards, it would allow storing a fact from
         # before an upload that came in between.
         lease = self._presence.lease(place.presence_key)
@@ -332,13 +384,13 @@ def _module_names(module: ObjectId) -> list[Any]:
 PresenceKey = Callable[[FileKey], str]
 
 
-def _named(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[SearchPlace]:
+def _named(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
     """Yield the places of the names as requested."""
     for key in request.keys:
         yield SearchPlace(presence_key(key), partial(_stat, files, key), partial(_own_file, files, key))
 
 
-def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[SearchPlace]:
+def _renamed(request: FileRequest, files: OwnFiles, presence_key: PresenceKey) -> Iterator[Place]:
     """Yield the places of other names that the file may have."""
     for key in request.build_id_keys:
         yield SearchPlace(presence_key(key), partial(_stat, files, key), partial(_other_name, key))
@@ -358,6 +410,19 @@ def _stat(files: OwnFiles, key: FileKey) -> list[Any]:
 def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
     size, etag, modified = fact
     return OwnFile(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
+
+
+def _locate_elf(files: OwnFiles, find: FindByBuildId, build_id: str, part: ElfPart) -> list[Any]:
+    key = find(build_id, part)
+    return [list(key), _stat(files, key)]
+
+
+def _section_place(file: OwnFile, name: str) -> SearchPlace[OwnFile]:
+    return SearchPlace(
+        section_key(file.stored.etag, name),
+        lambda: list(find_section(file.files, file.key, file.stored.size, name)),
+        lambda fact: file._replace(section=SectionSpan(*fact)),
+    )
 
 
 def _find_converted(native: NativeSource, page_files: PageFiles, module: ObjectId) -> list[Any]:

@@ -133,7 +133,7 @@ def search() -> Search:
     """Return every place where files may be, in the order in which they are searched."""
     # Models can be imported only after Django has loaded its applications, and log lines import this earlier.
     from tecken.storage.models import module_of  # noqa: PLC0415
-    from tecken.storage.native import NativeSymbols  # noqa: PLC0415
+    from tecken.storage.native import NativeSymbols, find_elf_key  # noqa: PLC0415
 
     engine = find_engine()
     return Search(
@@ -142,6 +142,7 @@ def search() -> Search:
         upstreams=upstreams(),
         presence=presence_cache(),
         find_by_code_id=module_of,
+        find_by_build_id=find_elf_key,
         native=NativeSymbols(own_files(), engine, lambda: options().symbol_max_bytes) if engine else None,
         page_files=request_page_files(),
         record=lookup_log().note,

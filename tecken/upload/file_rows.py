@@ -134,7 +134,9 @@ def remove_derived_of_native(row: SymbolFile, *, converts: bool = True) -> None:
         return
     symbolication_services.invalidate_native(native_ids, other_ids, converts=converts)
     with suppress(Unavailable):
-        storage_services.presence_cache().forget_native({*native_ids, *other_ids}, row.code_file)
+        presence = storage_services.presence_cache()
+        presence.forget_native({*native_ids, *other_ids}, row.code_file)
+        presence.forget_build_id(row.build_id)
 
 
 def warn(upload: Upload, warnings: Iterable[dict[str, Any]]) -> None:

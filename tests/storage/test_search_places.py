@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -13,7 +14,7 @@ from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.lookups import PresenceCache, PresenceLifetimes
-from tecken.storage.port import FileRequest, parse_names
+from tecken.storage.port import BuildIdRequest, ElfPart, FileRequest, parse_names
 from tecken.storage.search import (
     ConvertedSymbols,
     Found,
@@ -41,6 +42,7 @@ class Places:
         self.regular, self.try_files = MemoryFiles("regular"), MemoryFiles("try")
         self.first, self.second = MemorySymbols(name="first"), MemorySymbols(name="second")
         self.code_ids: dict[str, ObjectId] = {}
+        self.elf_files: dict[tuple[str, ElfPart], FileKey] = {}
         self.off: list[str] = []
         self.search = Search(
             regular=self.regular,
@@ -52,12 +54,18 @@ class Places:
                 connection, RedisGuard("redis-cache"), lambda: PresenceLifetimes(100, 50, 1)
             ),
             find_by_code_id=self._find,
+            find_by_build_id=self._find_elf,
         )
 
     def _find(self, code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
         if code_id not in self.code_ids:
             raise NotFound(f"no {code_file}/{code_id}, with try files: {with_try}")
         return self.code_ids[code_id]
+
+    def _find_elf(self, build_id: str, part: ElfPart) -> FileKey:
+        if (build_id, part) not in self.elf_files:
+            raise NotFound(f"no {part.value} of {build_id}")
+        return self.elf_files[build_id, part]
 
     def find(self, request: FileRequest = REQUEST) -> Found:
         return self.search.find(request, fresh=True)
@@ -145,3 +153,68 @@ def test_upstream_disabled_or_removed_is_absent(places: Places) -> None:
         places.search.upstream("first")
     with pytest.raises(NotFound, match="no upstream"):
         places.search.upstream("third")
+
+
+# By build id
+
+BUILD_ID = "2170740035ee5228259b8189628eb7ac26e4b705"
+DEBUG = FileKey("frames.debug", BUILD_ID, "frames.debug")
+EXECUTABLE = FileKey("frames.so", BUILD_ID, "frames.so")
+DATA = Path(__file__).parents[1] / "data" / "native"
+
+
+def section(name: str) -> BuildIdRequest:
+    return BuildIdRequest(BUILD_ID, ElfPart.DEBUG_INFO, name)
+
+
+def elf(places: Places, part: ElfPart, key: FileKey) -> bytes:
+    content = (DATA / key.file_name).read_bytes()
+    places.regular.put(key, [content])
+    places.elf_files[BUILD_ID, part] = key
+    return content
+
+
+def test_find_by_build_id_section_without_bytes_is_that_of_the_executable(places: Places) -> None:
+    debug = elf(places, ElfPart.DEBUG_INFO, DEBUG)
+    code = elf(places, ElfPart.EXECUTABLE, EXECUTABLE)
+    line = places.search.find_by_build_id(section(".debug_line"))
+    # The offsets and sizes are those of `readelf -S`.
+    assert (line.key, line.span) == (DEBUG, (0x475, 0x86))
+    text = places.search.find_by_build_id(section(".text"))
+    assert (text.key, text.span) == (EXECUTABLE, (0x3C0, 0x38))
+    assert line.etag != text.etag
+    assert debug != code
+
+
+def test_find_by_build_id_section_is_found_without_the_executable(places: Places) -> None:
+    elf(places, ElfPart.DEBUG_INFO, DEBUG)
+    assert places.search.find_by_build_id(section(".symtab")).key == DEBUG
+    for name in (".text", ".absent"):
+        with pytest.raises(NotFound):
+            places.search.find_by_build_id(section(name))
+
+
+def test_find_by_build_id_cached_section_needs_no_place(places: Places) -> None:
+    elf(places, ElfPart.DEBUG_INFO, DEBUG)
+    first = places.search.find_by_build_id(section(".debug_line"))
+    places.regular.outage = Unavailable("not mounted")
+    assert places.search.find_by_build_id(section(".debug_line")) == first
+    with pytest.raises(Unavailable, match="not mounted"):
+        places.search.find_by_build_id(section(".debug_info"))
+
+
+def test_find_by_build_id_unreachable_debug_file_is_not_absent(places: Places) -> None:
+    elf(places, ElfPart.DEBUG_INFO, DEBUG)
+    elf(places, ElfPart.EXECUTABLE, EXECUTABLE)
+    places.regular.outage = Unavailable("not mounted")
+    with pytest.raises(Unavailable, match="not mounted"):
+        places.search.find_by_build_id(section(".text"))
+
+
+def test_find_by_build_id_file_whose_sections_cannot_be_read_has_none(places: Places) -> None:
+    content = bytearray((DATA / "frames.debug").read_bytes())
+    content[0x28:0x30] = (1 << 40).to_bytes(8, "little")
+    places.regular.put(DEBUG, [bytes(content)])
+    places.elf_files[BUILD_ID, ElfPart.DEBUG_INFO] = DEBUG
+    with pytest.raises(NotFound):
+        places.search.find_by_build_id(section(".debug_line"))

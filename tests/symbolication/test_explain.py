@@ -22,7 +22,7 @@ from tecken.storage.lookups import (
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.port import Stored
+from tecken.storage.port import ElfPart, Stored
 from tecken.storage.search import Search, SwitchableSource
 from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
@@ -42,6 +42,10 @@ URL = "https://symbols.example/"
 
 def no_code_id(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
     raise NotFound(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
+
+
+def no_build_id(build_id: str, part: ElfPart) -> FileKey:
+    raise NotFound(f"no {part.value} of {build_id}")
 
 
 class Rig:
@@ -69,6 +73,7 @@ class Rig:
                 upstreams=[SwitchableSource(MemorySymbols(name=URL), URL, lambda: self.off)],
                 presence=self.known,
                 find_by_code_id=no_code_id,
+                find_by_build_id=no_build_id,
             ),
             page_files=self.page_files,
             store=self.store,

@@ -1,18 +1,19 @@
-"""Download protocols: each turns the URL of a request into a FileRequest, and does nothing else.
+"""Download protocols: each turns the URL of a request into a FileRequest or a BuildIdRequest, nothing else.
 
-`PATTERNS` is the registry. `tecken.download.views` serves every FileRequest in the same way: rate limit,
-search, redirect or body, ranges and conditional requests, counting of missing symbols.
+`PATTERNS` and `BUILD_ID_PATTERNS` are the registries, by what a request names: file names and an id, or a
+build id alone. `tecken.download.views` serves every request of a kind in the same way: rate limit, search,
+redirect or body, ranges and conditional requests, counting of missing symbols.
 
-How to add a protocol (here: SymSrv):
+How to add a protocol (here: the unified layout):
 
-1. `protocols/symsrv.py` with a mapping PATTERNS: from a URL pattern of Django, without the leading slash, to
+1. `protocols/unified.py` with a mapping PATTERNS: from a URL pattern of Django, without the leading slash, to
    a function that takes the query and the names of the pattern and returns a FileRequest. Names are as the
    client wrote them; the function raises BadModule, a 400, for those that no file can have. `parse_names` of
    `tecken.storage.port` checks and normalises three of them, and `FileType.file_name` makes the name
    of an object's file where the URL has none.
 2. One line in PATTERNS below, before that of `tecken`: the first pattern that matches is used, and Tecken's
-   match any three names. So a prefix such as `symsrv/` hides the modules that have it as their debug file.
-3. `tests/download/protocols/test_symsrv.py`: the function alone, then one request through the site.
+   match any three names. So a prefix such as `unified/` hides the modules that have it as their debug file.
+3. `tests/download/protocols/test_unified.py`: the function alone, then one request through the site.
 4. A section in `docs/api.md` for each pattern; `tests/test_house.py` compares the two.
 
 What must never happen: a protocol searches, reads a file or makes a response. A rule about files that only
@@ -25,8 +26,8 @@ from collections.abc import Callable, Mapping
 
 from django.urls import register_converter
 
-from tecken.download.protocols import tecken
-from tecken.storage.port import FileRequest
+from tecken.download.protocols import debuginfod, symsrv, tecken
+from tecken.storage.port import BuildIdRequest, FileRequest
 
 
 class Hex:
@@ -46,5 +47,9 @@ class Hex:
 register_converter(Hex, "hex")
 
 PATTERNS: Mapping[str, Callable[..., FileRequest]] = {
+    **symsrv.PATTERNS,
     **tecken.PATTERNS,
+}
+BUILD_ID_PATTERNS: Mapping[str, Callable[..., BuildIdRequest]] = {
+    **debuginfod.PATTERNS,
 }

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from django.http import QueryDict
+
+from tecken.download.protocols.debuginfod import parse
+from tecken.errors import InvalidInput, NotFound
+from tecken.storage.port import BuildIdRequest, ElfPart
+
+ID = "2170740035ee5228259b8189628eb7ac26e4b705"
+
+
+@pytest.mark.parametrize(
+    ("artifact", "request_"),
+    [
+        ("debuginfo", BuildIdRequest(ID, ElfPart.DEBUG_INFO)),
+        ("executable", BuildIdRequest(ID, ElfPart.EXECUTABLE)),
+        ("section/.debug_line", BuildIdRequest(ID, ElfPart.DEBUG_INFO, ".debug_line")),
+        ("section/a/b", BuildIdRequest(ID, ElfPart.DEBUG_INFO, "a/b")),
+    ],
+)
+def test_parse_artifact_and_build_id_in_any_case(artifact: str, request_: BuildIdRequest) -> None:
+    assert parse(QueryDict(), ID, artifact) == request_
+    assert parse(QueryDict(), ID.upper(), artifact) == request_
+
+
+@pytest.mark.parametrize("build_id", ["", "ab", "abc", "xyzw", "a" * 130, "ab cd", "é1"])
+def test_parse_malformed_build_id_is_refused(build_id: str) -> None:
+    with pytest.raises(InvalidInput, match="a build id is 2 to 64 bytes"):
+        parse(QueryDict(), build_id, "debuginfo")
+
+
+@pytest.mark.parametrize(
+    "artifact", ["", "debug", "debuginfo/", "section", "section/", "section/a b", f"section/{'a' * 256}"]
+)
+def test_parse_unknown_artifact_is_refused(artifact: str) -> None:
+    with pytest.raises(InvalidInput, match="section/<name>"):
+        parse(QueryDict(), ID, artifact)
+
+
+def test_parse_source_file_is_absent_so_that_debuggers_ask_the_next_server() -> None:
+    with pytest.raises(NotFound):
+        parse(QueryDict(), ID, "source/usr/src/main.c")
