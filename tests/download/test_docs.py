@@ -1,4 +1,4 @@
-"""docs/download.md works as it is written."""
+"""docs/download.md and docs/protocols.md work as they are written."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pytest_django.live_server_helper import LiveServer
 
 from tecken.settings import BASE_DIR
 
-DOC = (BASE_DIR / "docs" / "download.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", DOC, re.DOTALL)
+DOCS = BASE_DIR / "docs"
 
 
 @pytest.mark.usefixtures("storage")
-def test_every_command_prints_what_is_written(live_server: LiveServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["download", "protocols"])
+def test_every_command_prints_what_is_written(live_server: LiveServer, tmp_path: Path, document: str) -> None:
     call_command("symbols", "add", str(BASE_DIR / "tests" / "data" / "samples"))
-    assert BLOCKS
-    for command, expected in (pair for block in BLOCKS for pair in commands(block)):
+    blocks = re.findall(r"```console\n(.*?)```", (DOCS / f"{document}.md").read_text(), re.DOTALL)
+    assert blocks
+    for command, expected in (pair for block in blocks for pair in commands(block)):
         told = shell(command.replace("http://localhost:8000", live_server.url), tmp_path)
         assert matches(told, expected), command
 
@@ -49,7 +50,7 @@ def matches(told: str, expected: str) -> bool:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    names = set(re.findall(r"`((?:DOWNLOAD|ABSENT)_[A-Z_]+)`", DOC))
-    documented = (BASE_DIR / "docs" / "configuration.md").read_text()
+    names = set(re.findall(r"`((?:DOWNLOAD|ABSENT)_[A-Z_]+)`", (DOCS / "download.md").read_text()))
+    documented = (DOCS / "configuration.md").read_text()
     assert names
     assert {name for name in names if f"| `{name}` |" not in documented} == set()
