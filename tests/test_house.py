@@ -35,9 +35,10 @@ MAXIMA = {
     # purpose stands next to the code. Neither of the next two figures counts it.
     # The goal of 200 modules was set for fewer formats and protocols. Each native format has a module of its
     # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
-    # in storage have four: the form of content, content and references, their rows, and their check.
+    # in storage have four: the form of content, content and references, their rows, and their check. Two
+    # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=226),
+    "modules": Limit(goal=200, bound=231),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),
