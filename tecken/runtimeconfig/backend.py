@@ -1,23 +1,17 @@
 """Interface of the place that distributes the configuration to all processes, and the records it carries.
 
-Any text of a maintenance key begins maintenance, so an operator needs only redis-cli. `MemoryBackend` is
-within one process, for tests.
+Any text of a maintenance key begins maintenance, so an operator needs only redis-cli.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import lru_cache
-from threading import Lock
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, StrictInt, StrictStr, TypeAdapter, ValidationError
-
-from tecken.errors import Conflict
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 Level = Literal["full", "uploads"]
 # Redis keys and file names; an operator may set them by hand.
@@ -26,11 +20,16 @@ LEVEL_KEYS: dict[Level, str] = {"full": "is-under-maintenance", "uploads": "uplo
 REPORT_SECONDS = 15
 
 
-class ConfigHead(NamedTuple):
-    """Smallest part of the configuration that shows a change.
+class Values(NamedTuple):
+    """Texts of one version. An empty stamp means that the version was changed by hand."""
 
-    Version 0 means that nothing was ever set. An empty stamp means that the version was changed by hand.
-    """
+    version: int
+    stamp: str
+    texts: Mapping[str, str]
+
+
+class ConfigHead(NamedTuple):
+    """Smallest part of the configuration that shows a change. Version 0: nothing was ever set."""
 
     version: int
     stamp: str
@@ -42,14 +41,6 @@ class ConfigHead(NamedTuple):
         """Return the maintenance of each level; None for a level that is open."""
         texts: dict[Level, str | None] = {"full": self.maintenance, "uploads": self.uploads_closed}
         return {level: None if text is None else parse_maintenance(text) for level, text in texts.items()}
-
-
-class Values(NamedTuple):
-    """Texts of one version."""
-
-    version: int
-    stamp: str
-    texts: Mapping[str, str]
 
 
 class Change(NamedTuple):
@@ -92,15 +83,6 @@ class Subscription(Protocol):
         ...
 
 
-class PollingSubscription:
-    """Subscription of a backend without messages: changes are found by polling."""
-
-    def next(self, seconds: float) -> Values | Hint | None:
-        """Wait for `seconds`."""
-        time.sleep(max(seconds, 0.0))
-        return None
-
-
 class ConfigBackend(Protocol):
     """Shared store. Each method has one short deadline and raises Unavailable when it passes."""
 
@@ -129,12 +111,12 @@ class ConfigBackend(Protocol):
         ...
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """Subscribe to all later changes. The subscription raises Unavailable when its connection is lost."""
+        """Subscribe to all later changes, if the backend sends messages."""
         ...
 
 
 class Document(BaseModel):
-    """The JSON of a version, in a file or a message."""
+    """The JSON of a version, in a file or a message. `stamp` is that of a message, `change` of a file."""
 
     version: StrictInt
     stamp: StrictStr = ""
@@ -149,9 +131,6 @@ class Origin(BaseModel):
     stamp: StrictStr
 
 
-REPORT = TypeAdapter(Report)
-
-
 def find_stamp(version: int, change: str | bytes | None) -> str:
     """Return the stamp in the JSON of a Change; empty unless that Change made `version`."""
     try:
@@ -164,22 +143,26 @@ def find_stamp(version: int, change: str | bytes | None) -> str:
 def parse_report(text: str | bytes) -> Report | None:
     """Return the report in JSON; None for any other text."""
     try:
-        return REPORT.validate_json(text, strict=True)
+        return _REPORT.validate_json(text, strict=True)
     except ValidationError:
         return None
 
 
-# Maintenance
+def _to_utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+Instant = Annotated[datetime, AfterValidator(_to_utc)]
 
 
 class Maintenance(NamedTuple):
     """Details of maintenance; an empty message and None stand for the options. Instants are in UTC."""
 
     message: str = ""
-    retry_after: float | None = None
-    until: datetime | None = None
+    retry_after: Annotated[float, Field(ge=0, lt=1e9)] | None = None
+    until: Instant | None = None
     by: str = ""
-    since: datetime | None = None
+    since: Instant | None = None
 
     @property
     def is_over(self) -> bool:
@@ -187,22 +170,12 @@ class Maintenance(NamedTuple):
         return self.until is not None and self.until <= datetime.now(UTC)
 
 
-@lru_cache(maxsize=16)
 def parse_maintenance(text: str) -> Maintenance:
-    """Return the details that `format_maintenance` wrote; defaults for all that is unusable."""
+    """Return the details that `format_maintenance` wrote; defaults for any other text."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        return _MAINTENANCE.validate_json(text, strict=True)
+    except (ValidationError, OverflowError):
         return Maintenance()
-    if not isinstance(document, dict):
-        return Maintenance()
-    return Maintenance(
-        message=_parse_text(document.get("message")),
-        retry_after=_parse_seconds(document.get("retry_after")),
-        until=_parse_instant(document.get("until")),
-        by=_parse_text(document.get("by")),
-        since=_parse_instant(document.get("since")),
-    )
 
 
 def format_maintenance(maintenance: Maintenance) -> str:
@@ -210,74 +183,4 @@ def format_maintenance(maintenance: Maintenance) -> str:
     return json.dumps(maintenance._asdict(), default=datetime.isoformat)
 
 
-def _parse_text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _parse_seconds(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 <= value < 1e9 else None
-
-
-def _parse_instant(text: Any) -> datetime | None:
-    try:
-        instant = datetime.fromisoformat(text)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-# Backend for tests
-
-
-class MemoryBackend:
-    """Backend that calls `on_write` after each change, in the thread of the writer."""
-
-    def __init__(self, on_write: Callable[[], None] = lambda: None) -> None:
-        self._on_write = on_write
-        self._lock = Lock()
-        self._values = Values(0, "", {})
-        self._levels: dict[Level, tuple[str, datetime | None]] = {}
-        self._reports: dict[str, tuple[Report, float]] = {}
-
-    def head(self) -> ConfigHead:
-        """Return version, stamp and maintenance."""
-        version, stamp, _texts = self._values
-        return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
-
-    def read(self) -> Values:
-        """Return the texts of the current version."""
-        return self._values
-
-    def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
-        """Replace all texts. Raise Conflict unless the version is `expected`."""
-        with self._lock:
-            if self._values.version != expected:
-                raise Conflict(f"the configuration has version {self._values.version}, not {expected}")
-            self._values = Values(change.version, change.stamp, dict(texts))
-        self._on_write()
-
-    def report(self, report: Report) -> None:
-        """Store the report of this process."""
-        self._reports[report.process] = report, time.monotonic() + REPORT_SECONDS
-
-    def reports(self) -> list[Report]:
-        """Return the reports of the last REPORT_SECONDS."""
-        # A copy, because other threads report meanwhile.
-        return [report for report, until in [*self._reports.values()] if time.monotonic() < until]
-
-    def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
-        """Begin maintenance until `until`; end it when `text` is None."""
-        with self._lock:
-            self._levels.pop(level, None)
-            if text is not None:
-                self._levels[level] = text, until
-        self._on_write()
-
-    @contextmanager
-    def subscribe(self) -> Iterator[PollingSubscription]:
-        """Return a subscription without messages."""
-        yield PollingSubscription()
-
-    def _level(self, level: Level) -> str | None:
-        text, until = self._levels.get(level, (None, None))
-        return None if until is not None and until <= datetime.now(UTC) else text
+_REPORT, _MAINTENANCE = TypeAdapter(Report), TypeAdapter(Maintenance)

@@ -11,29 +11,41 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.runtimeconfig.backend import ConfigBackend, Maintenance, MemoryBackend
+from tecken.runtimeconfig.backend import ConfigBackend, Maintenance
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.options import Options
-from tecken.runtimeconfig.process import ForkLock, Pin, Process
+from tecken.runtimeconfig.process import ForkLock, Process
 from tecken.runtimeconfig.snapshot import Snapshot, Subject, check_all
 from tecken.runtimeconfig.watcher import Watcher, process_name
 
 RECONCILE_FORK_SECONDS = 5.0
 
+
+@dataclass(slots=True)
+class Pin:
+    """Version, time and age from which the options of a request are computed, and these options."""
+
+    snapshot: Snapshot
+    now: datetime
+    age: float
+    options: Options
+
+
 # A request sees one version from start to end, although the watcher replaces the newest one at any moment:
-# without the pin, two reads of one request could mix two versions. The variables belong to the context, so
-# concurrent requests do not share them. `_pinned` is what `options()` returns; `_pin` is where it comes from,
-# so that `repin` can compute the options of the same version once the user is known.
-_pinned: ContextVar[Options | None] = ContextVar("options", default=None)
+# without the pin, two reads of one request could mix two versions. The variable belongs to the context, so
+# concurrent requests do not share it.
 _pin: ContextVar[Pin | None] = ContextVar("pin", default=None)
 
 
@@ -45,7 +57,7 @@ class Runtime:
         self.kind = "command"
         self.backend: ConfigBackend | None = None
         self.watcher: Watcher | None = None
-        self.reconcile: Callable[[], None] | None = None
+        self.reconcile: Callable[[], None] = lambda: None
         self.start_lock = threading.RLock()
         self.reconcile_lock = ForkLock(RECONCILE_FORK_SECONDS)
 
@@ -71,7 +83,10 @@ class State(NamedTuple):
 
 def options() -> Options:
     """Return the values of this request or job, else the newest ones."""
-    return _pinned.get() or _runtime.process.options or _first_options()
+    pin = _pin.get()
+    if pin is not None:
+        return pin.options
+    return _runtime.process.options or _started_process().options or Options()
 
 
 def version() -> int:
@@ -81,47 +96,47 @@ def version() -> int:
 
 def state() -> State:
     """Return the state of the process, whatever is pinned."""
-    process, watcher = _started_process(), _watcher_name()
-    age = 0.0 if watcher == "memory" else process.age
-    snapshot = process.snapshot
-    return State(snapshot.version, snapshot.stamp, age, is_stale(), snapshot.bad, watcher, process_name())
+    process, snapshot = _started_process(), _runtime.process.snapshot
+    age = 0.0 if _is_in_memory() else process.age
+    return State(
+        snapshot.version, snapshot.stamp, age, is_stale(), snapshot.bad, _watcher_name(), process_name()
+    )
 
 
 def is_stale() -> bool:
     """Return whether the values may be out of date; False before the first read. Never polls."""
     process = _runtime.process
-    if process.options is None:
-        return False
     late = settings.RUNTIME_CONFIG_INTERVAL_SECONDS + settings.REDIS_TIMEOUT_SECONDS
-    return not process.is_reachable or (process.age > late and _watcher_name() != "memory")
+    is_late = process.age > late and not _is_in_memory()
+    return process.options is not None and (is_late or not process.is_reachable)
 
 
-def is_shut() -> bool:
-    """Return whether this process has seen maintenance. Never polls."""
-    return _runtime.process.maintenance is not None
-
-
-def pinned(subject: Subject | None = None) -> AbstractContextManager[None]:
+@contextmanager
+def pinned(subject: Subject | None = None) -> Iterator[None]:
     """Keep one version until the end; inside another pin, keep the version of that one."""
-    return _pinned_to(_pin.get() or _started_process().pin(), subject)
+    pin = _pin.get()
+    if pin is None or subject is not None:
+        pin = _compute_pin(pin, subject)
+    with _pinned_to(pin):
+        yield
 
 
 def repin(subject: Subject) -> None:
     """Compute the pinned values for a requester that has become known: rollouts depend on it."""
     pin = _pin.get()
     if pin is not None and pin.snapshot.has_rollouts:
-        _pinned.set(_runtime.process.options_for(pin, subject))
+        _pin.set(_compute_pin(pin, subject))
 
 
 @contextmanager
 def request_override(texts: Mapping[str, str]) -> Iterator[None]:
     """Pin these texts instead of the set ones and their windows. Raises BadOption."""
     check_all(texts)
-    pin = _pin.get() or _started_process().pin()
+    pin = _compute_pin(_pin.get())
     names = {key.partition("@")[0] for key in texts}
     others = {key: text for key, text in pin.snapshot.texts.items() if key.partition("@")[0] not in names}
-    snapshot = Snapshot(pin.snapshot.version, pin.snapshot.stamp, {**others, **texts})
-    with _pinned_to(pin._replace(snapshot=snapshot), None):
+    pin.snapshot = Snapshot(pin.snapshot.version, pin.snapshot.stamp, {**others, **texts})
+    with _pinned_to(_compute_pin(pin)):
         yield
 
 
@@ -145,19 +160,24 @@ def overridden(**values: object) -> Iterator[None]:
         yield
 
 
+def maintenance() -> Maintenance | None:
+    """Return the maintenance of the site. Reads memory: the watcher polls the key."""
+    return _started_process().maintenance("full")
+
+
 def is_under_maintenance() -> bool:
     """Return whether the site is under maintenance."""
     return maintenance() is not None
 
 
-def maintenance() -> Maintenance | None:
-    """Return the maintenance of the site. Reads memory: the watcher polls the key."""
-    return _started_process().maintenance
+def is_shut() -> bool:
+    """Return whether this process has seen maintenance. Never polls."""
+    return _runtime.process.maintenance("full") is not None
 
 
 def uploads_closed() -> Maintenance | None:
     """Return the maintenance of uploads alone."""
-    return _started_process().uploads_closed
+    return _started_process().maintenance("uploads")
 
 
 def backend() -> ConfigBackend:
@@ -169,10 +189,19 @@ def backend() -> ConfigBackend:
 
 
 def start() -> None:
-    """Do what the first read would do, and replace a watcher that has died. For the start of a process."""
+    """Poll once and start the watcher, unless it is running. The first read does the same.
+
+    While the backend does not answer, the defaults are in force.
+    """
     with _runtime.start_lock:
-        if _runtime.watcher is None or not (_runtime.watcher.is_alive() or _watcher_name() == "memory"):
-            _start()
+        if _runtime.watcher is not None and (_runtime.watcher.is_alive() or _is_in_memory()):
+            return
+        interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
+        watcher = Watcher(backend(), _runtime.process, interval, _reconcile, kind=lambda: _runtime.kind)
+        _runtime.watcher = watcher
+        watcher.poll()
+        if not _is_in_memory():
+            watcher.start()
 
 
 def set_kind(kind: str) -> None:
@@ -198,55 +227,49 @@ def reset() -> None:
         _runtime.backend, _runtime.watcher, _runtime.process = None, None, Process()
 
 
+def _compute_pin(pin: Pin | None, subject: Subject | None = None) -> Pin:
+    """Return a pin for a subject, of the version of `pin` or else of the newest one."""
+    process = _started_process()
+    moment = (pin.snapshot, pin.now, pin.age) if pin else (process.snapshot, datetime.now(UTC), process.age)
+    return Pin(*moment, process.options_for(*moment, subject))
+
+
 @contextmanager
-def _pinned_to(pin: Pin, subject: Subject | None) -> Iterator[None]:
-    outer = _pinned.get() if subject is None and _pin.get() is pin else None
-    pin_token = _pin.set(pin)
-    token = _pinned.set(outer or _runtime.process.options_for(pin, subject))
+def _pinned_to(pin: Pin) -> Iterator[None]:
+    token = _pin.set(pin)
     try:
         yield
     finally:
-        _pinned.reset(token)
-        _pin.reset(pin_token)
-
-
-def _first_options() -> Options:
-    with _runtime.start_lock:
-        return _runtime.process.options or _start()
+        _pin.reset(token)
 
 
 def _started_process() -> Process:
     if _runtime.process.options is None:
-        _first_options()
+        with _runtime.start_lock:
+            if _runtime.process.options is None:
+                start()
     return _runtime.process
-
-
-def _start() -> Options:
-    """Poll once, start the watcher and return the options, which are the defaults if the backend is down."""
-    interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
-    watcher = Watcher(backend(), _runtime.process, interval, _reconcile, kind=lambda: _runtime.kind)
-    _runtime.watcher = watcher
-    watcher.poll()
-    if _watcher_name() != "memory":
-        watcher.start()
-    return _runtime.process.options or Options()
 
 
 def _watcher_name() -> str:
     return settings.RUNTIME_CONFIG_WATCHER or ("redis" if settings.REDIS_URL else "file")
 
 
+def _is_in_memory() -> bool:
+    """Return whether only this process can write, so that it polls after each write and at no other time."""
+    return _watcher_name() == "memory"
+
+
 def _create_backend(name: str) -> ConfigBackend:
-    if name == "memory":
-        return MemoryBackend(_poll)
     if name == "file":
         return FileBackend(Path(settings.RUNTIME_CONFIG_FILE))
     client = redisclient.client(
-        settings.RUNTIME_CONFIG_URL,
+        f"memory://{uuid4()}" if name == "memory" else settings.RUNTIME_CONFIG_URL,
         timeout=settings.REDIS_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_CONNECT_TIMEOUT_SECONDS,
     )
-    return RedisBackend(client, settings.RUNTIME_CONFIG_CHANNEL)
+    on_write = _poll if name == "memory" else lambda: None
+    return RedisBackend(client, settings.RUNTIME_CONFIG_CHANNEL, on_write)
 
 
 def _poll() -> None:
@@ -256,7 +279,7 @@ def _poll() -> None:
 
 def _reconcile() -> None:
     """Reconcile, unless this is a command, which may end before it is done."""
-    if _runtime.reconcile is not None and _runtime.kind != "command":
+    if _runtime.kind != "command":
         with _runtime.reconcile_lock:
             _runtime.reconcile()
 
@@ -278,7 +301,7 @@ def _after_fork_in_child() -> None:
     _runtime.reconcile_lock.after_fork_in_child()
     _runtime.watcher = None
     # A backend in memory has no connection, and its values exist nowhere else.
-    if not isinstance(_runtime.backend, MemoryBackend):
+    if _runtime.backend is not None and not _is_in_memory():
         _runtime.backend = None
     _runtime.process.after_fork_in_child()
 

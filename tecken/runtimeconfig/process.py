@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
+
+from pydantic import ValidationError
 
 from tecken import metrics
 from tecken.errors import BadOption
-from tecken.runtimeconfig.backend import ConfigHead, Maintenance, Values, parse_maintenance
+from tecken.runtimeconfig.backend import ConfigHead, Level, Maintenance, Values
 from tecken.runtimeconfig.options import Options, find_option
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, Subject
 
@@ -55,35 +58,26 @@ class ForkLock:
 
 logger = logging.getLogger(__name__)
 FORK_SECONDS = 1.0
-UNSET = object()
 
 
-class Pin(NamedTuple):
-    """Version, time and age from which the options of a request are computed."""
-
-    snapshot: Snapshot
-    now: datetime
-    age: float
-
-
+@dataclass
 class Follower:
-    """Callback for the values of one option."""
+    """Callback for the values of one option. `value` is the last one that it got."""
 
-    def __init__(self, option: str, function: Callable[[Any], None]) -> None:
-        self._option = option
-        self._function = function
-        self._value: object = UNSET
+    option: str
+    function: Callable[[Any], None]
+    value: object = object()
 
     def notify(self, options: Options) -> None:
         """Call the function if the value is another one. An error is logged: other followers must run."""
-        value = getattr(options, self._option)
-        if value == self._value:
+        value = getattr(options, self.option)
+        if value == self.value:
             return
-        self._value = value
+        self.value = value
         try:
-            self._function(value)
+            self.function(value)
         except Exception:
-            logger.exception("Follower of %s failed; the new value is in force elsewhere", self._option)
+            logger.exception("Follower of %s failed; the new value is in force elsewhere", self.option)
 
 
 class Process:
@@ -94,80 +88,59 @@ class Process:
     could otherwise inherit locked.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         # None until the first poll.
         self.options: Options | None = None
         self.snapshot = EMPTY
         # Whether the backend answered the last poll.
         self.is_reachable = False
         self.lock = ForkLock(FORK_SECONDS)
-        self._contact_at = clock()
-        self._head = ConfigHead(0, "", None, None)
+        self._contact_at = time.monotonic()
+        self._levels: dict[Level, Maintenance | None] = {}
         self._overrides: dict[str, Any] = {}
         self._followers: list[Follower] = []
 
     @property
     def age(self) -> float:
         """Return the seconds since the last contact to the backend."""
-        return self._clock() - self._contact_at
+        return time.monotonic() - self._contact_at
 
-    @property
-    def maintenance(self) -> Maintenance | None:
-        """Return the maintenance of the site."""
-        text = self._head.maintenance
-        return None if text is None else _parse_active(text)
+    def maintenance(self, level: Level) -> Maintenance | None:
+        """Return the maintenance of a level; None if it is open, or the end has passed."""
+        maintenance = self._levels.get(level)
+        return None if maintenance is None or maintenance.is_over else maintenance
 
-    @property
-    def uploads_closed(self) -> Maintenance | None:
-        """Return the maintenance of uploads alone."""
-        text = self._head.uploads_closed
-        return None if text is None else _parse_active(text)
-
-    def pin(self) -> Pin:
-        """Return the current version, for the options of a request."""
-        return Pin(self.snapshot, datetime.now(UTC), self.age)
-
-    def options_for(self, pin: Pin, subject: Subject | None = None) -> Options:
+    def options_for(self, snapshot: Snapshot, now: datetime, age: float, subject: Subject | None) -> Options:
         """Return the options of a request or job."""
-        options = pin.snapshot.options(pin.now, subject, pin.age)
+        options = snapshot.options(now, subject, age)
         return options.model_copy(update=self._overrides) if self._overrides else options
 
-    def apply(self, values: Values, source: str) -> None:
+    def apply(self, values: Values, source: str, *, is_message_missed: bool = False) -> None:
         """Put a version in force. `source` is a label of the metric: message or read."""
         with self.lock:
-            self._contact_at = self._clock()
+            self._contact_at = time.monotonic()
             self.snapshot = Snapshot(*values)
             self.refresh()
             metrics.CONFIG_REFRESHES.labels(source).inc()
+            metrics.CONFIG_MISSED_HINTS.inc(is_message_missed)
             metrics.CONFIG_BAD_VALUES.inc(len(self.snapshot.bad))
         # Outside the lock: a handler of logs may be slow, and a fork waits for the lock.
         for reason in self.snapshot.bad.values():
             logger.warning("Entry of version %d ignored: %s; the default is in force", values.version, reason)
 
-    def record_head(self, head: ConfigHead) -> None:
-        """Record a poll that succeeded."""
+    def record_poll(self, head: ConfigHead | None) -> None:
+        """Record a poll. None: the backend did not answer."""
         with self.lock:
-            self._contact_at = self._clock()
-            self.is_reachable = True
-            self._head = head
-            metrics.CONFIG_REFRESHES.labels("look").inc()
-
-    def record_failure(self) -> None:
-        """Record a poll that failed."""
-        with self.lock:
-            self.is_reachable = False
-            metrics.CONFIG_REFRESHES.labels("failed").inc()
-
-    def record_missed_message(self) -> None:
-        """Count a change whose message did not arrive."""
-        with self.lock:
-            metrics.CONFIG_MISSED_HINTS.inc()
+            self.is_reachable = head is not None
+            if head is not None:
+                self._contact_at = time.monotonic()
+                self._levels = head.levels
+            metrics.CONFIG_REFRESHES.labels("failed" if head is None else "look").inc()
 
     def refresh(self) -> None:
         """Compute the options again: windows begin and end, and values expire without the backend."""
         with self.lock:
-            self.options = self.options_for(self.pin())
+            self.options = self.options_for(self.snapshot, datetime.now(UTC), self.age, None)
             for follower in list(self._followers):
                 follower.notify(self.options)
 
@@ -181,9 +154,14 @@ class Process:
     @contextmanager
     def overridden(self, values: Mapping[str, object]) -> Iterator[None]:
         """Replace values for a test."""
-        checked = {name: _check(name, value) for name, value in values.items()}
+        names = [find_option(name).name for name in values]
+        try:
+            checked = Options.model_validate(values)
+        except ValidationError as error:
+            raise BadOption(str(error)) from None
         with self.lock:
-            before, self._overrides = self._overrides, {**self._overrides, **checked}
+            before = self._overrides
+            self._overrides = before | {name: getattr(checked, name) for name in names}
             self.refresh()
         try:
             yield
@@ -197,16 +175,3 @@ class Process:
         self.lock.after_fork_in_child()
         self.options = None
         self.is_reachable = False
-
-
-def _check(name: str, value: object) -> Any:
-    option = find_option(name)
-    try:
-        return option.parse(value) if isinstance(value, str) else option.adapter.validate_python(value)
-    except ValueError as error:
-        raise BadOption(f"{name}: {error}") from None
-
-
-def _parse_active(text: str) -> Maintenance | None:
-    maintenance = parse_maintenance(text)
-    return None if maintenance.is_over else maintenance

@@ -163,16 +163,11 @@ def _format(instant: datetime) -> str:
 AGES = sorted({option.past for option in CATALOGUE.values() if option.past is not None})
 
 
-class Setting(NamedTuple):
-    """Parsed text. `value` may be a Rollout."""
+def parse_setting(key: str, text: str) -> tuple[Entry, Any]:
+    """Return the entry of a key and the value of its text, which may be a Rollout.
 
-    key: str
-    entry: Entry
-    value: Any
-
-
-def parse_setting(key: str, text: str) -> Setting:
-    """Parse and validate a text. All inputs use this function. Raises BadOption."""
+    All inputs use this function. Raises BadOption.
+    """
     entry = parse_entry(key)
     option = find_option(entry.option)
     value = None
@@ -181,7 +176,7 @@ def parse_setting(key: str, text: str) -> Setting:
             value = parse_rollout(text)
         except BadOption as error:
             option.refuse(text, str(error))
-    return Setting(key, entry, option.parse(text) if value is None else value)
+    return entry, option.parse(text) if value is None else value
 
 
 def find_problems(changes: Mapping[str, str | None], existing: Collection[str] = ()) -> dict[str, str]:
@@ -204,23 +199,6 @@ def check_all(changes: Mapping[str, str | None], existing: Collection[str] = ())
         raise BadOption("\n".join(problems.values()))
 
 
-class Moment:
-    """Values between two instants at which something changes."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-        self._rollouts = {name: value for name, value in values.items() if isinstance(value, Rollout)}
-        self._options: dict[tuple[bool, ...], Options] = {}
-
-    def options(self, subject: Subject | None) -> Options:
-        """Return the options of a subject."""
-        switches = tuple([rollout.includes(name, subject) for name, rollout in self._rollouts.items()])
-        if switches not in self._options:
-            values = self._values | dict(zip(self._rollouts, switches, strict=True))
-            self._options[switches] = Options.model_construct(**values)
-        return self._options[switches]
-
-
 class Snapshot:
     """Immutable version. `bad` has the reason for each entry that is ignored, so that the default holds.
 
@@ -233,31 +211,38 @@ class Snapshot:
         settings, bad = [], {}
         for key, text in texts.items():
             try:
-                settings.append(parse_setting(key, text))
+                settings.append((key, *parse_setting(key, text)))
             except BadOption as error:
                 bad[key] = str(error)
         self.bad = MappingProxyType(bad)
-        self.has_rollouts = any(isinstance(setting.value, Rollout) for setting in settings)
-        self._settings = sorted(settings, key=lambda setting: (setting.entry.precedence, setting.key))
-        ends = {instant for setting in settings for instant in (setting.entry.start, setting.entry.end)}
+        self.has_rollouts = any(isinstance(value, Rollout) for _key, _entry, value in settings)
+        self._settings = sorted(settings, key=lambda setting: (setting[1].precedence, setting[0]))
+        ends = {instant for _key, entry, _value in settings for instant in entry[1:]}
         self._instants = sorted(instant for instant in ends if instant is not None)
-        self._moments: dict[tuple[int, int], Moment] = {}
+        # By the instants and ages that are past: between them nothing changes.
+        self._values: dict[tuple[int, int], dict[str, Any]] = {}
+        self._options: dict[tuple[object, ...], Options] = {}
 
     def options(self, now: datetime, subject: Subject | None = None, age: float = 0.0) -> Options:
         """Return the values in force. `age`: seconds since the last contact to the backend."""
         period = bisect_right(self._instants, now), bisect_left(AGES, age)
-        if period not in self._moments:
-            settings = self._in_force(now)
-            values = {name: settings[name].value for name in settings if not _is_past(name, age)}
-            self._moments[period] = Moment(values)
-        return self._moments[period].options(subject)
+        if period not in self._values:
+            values = {entry.option: value for _key, entry, value in self._settings if entry.holds(now)}
+            self._values[period] = {name: value for name, value in values.items() if not _is_past(name, age)}
+        values = self._values[period]
+        switches = [
+            (name, value.includes(name, subject))
+            for name, value in (values.items() if self.has_rollouts else ())
+            if isinstance(value, Rollout)
+        ]
+        cached = period, *switches
+        if cached not in self._options:
+            self._options[cached] = Options.model_construct(**(values | dict(switches)))
+        return self._options[cached]
 
     def in_force(self, now: datetime) -> dict[str, str]:
         """Return the key in `texts` that counts for each option that is set."""
-        return {option: setting.key for option, setting in self._in_force(now).items()}
-
-    def _in_force(self, now: datetime) -> dict[str, Setting]:
-        return {setting.entry.option: setting for setting in self._settings if setting.entry.holds(now)}
+        return {entry.option: key for key, entry, _value in self._settings if entry.holds(now)}
 
 
 def _is_past(name: str, age: float) -> bool:

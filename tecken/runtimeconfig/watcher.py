@@ -15,19 +15,16 @@ from random import Random
 from threading import Event, RLock, Thread
 
 from tecken.errors import Unavailable
-from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Subscription, Values
+from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Values
 from tecken.runtimeconfig.process import Process
 
 logger = logging.getLogger(__name__)
 # Seconds. A report is valid three times as long.
 REPORT_EACH = 5.0
-# Seconds before the next attempt to subscribe. Each pause is twice as long as the one before.
+# Seconds before the next attempt to subscribe, or to reconcile. Each pause is twice as long as the last one.
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 30.0
-# Seconds, doubled in the same way.
 RECONCILE_PAUSE = 1.0
-# Messages that are handled between two polls.
-MAX_WAITING = 1000
+LONGEST_PAUSE = 30.0
 
 
 class Watcher:
@@ -54,7 +51,8 @@ class Watcher:
         self._thread: Thread | None = None
         self._next_tick = self._next_report = self._subscribe_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_polled_for_hint = False
+        self._may_poll_for_hint = True
+        self._is_subscribed = False
         # Whether the backend refused a write.
         self._is_refused = False
 
@@ -72,59 +70,44 @@ class Watcher:
         """End the thread within an interval and a timeout."""
         self._stopped.set()
 
-    def poll(self, subscription: Subscription | None = None) -> bool:
-        """Read the head, and the values if they are new. Return False when the backend does not answer.
-
-        Raises Unavailable when `subscription` is lost.
-        """
+    def poll(self) -> bool:
+        """Read the head, and the values if they are new. Return False when the backend does not answer."""
         with self._poll_lock:
             try:
                 head = self._backend.head()
+                if not self._process.is_reachable:
+                    self._reconciler.request_now()
+                    self._subscribe_at = 0.0
+                self._process.record_poll(head)
+                self._follow(head)
             except Unavailable as error:
-                return self._fail(error)
-            if not self._process.is_reachable:
-                self._reconciler.request_now()
-                self._subscribe_at = 0.0
-            self._process.record_head(head)
-            if subscription and self._is_new(head) and self._handle_waiting(subscription, head):
-                return True
-            try:
-                self._follow(head, is_subscribed=subscription is not None)
-            except Unavailable as error:
-                return self._fail(error)
+                if self._process.is_reachable or self._process.options is None:
+                    reason = f"{error} ({error.__cause__})"
+                    logger.warning("Configuration not polled: %s; the last one stays in force", reason)
+                self._process.record_poll(None)
             self._process.refresh()
-            return True
+            return self._process.is_reachable
 
     def reconcile_soon(self) -> None:
         """Reconcile as soon as the backend takes writes: a change was not delivered. Safe in any thread."""
         self._is_refused = True
         self._next_report = 0.0
 
-    def _fail(self, error: Unavailable) -> bool:
-        if self._process.is_reachable or self._process.options is None:
-            reason = error.__cause__
-            logger.warning("Configuration not polled: %s (%s); the last one stays in force", error, reason)
-        self._process.record_failure()
-        self._process.refresh()
-        return False
-
     def _is_new(self, version: ConfigHead | Values) -> bool:
         snapshot = self._process.snapshot
         return (version.version, version.stamp) != (snapshot.version, snapshot.stamp)
 
-    def _follow(self, head: ConfigHead, *, is_subscribed: bool) -> None:
+    def _follow(self, head: ConfigHead) -> None:
         if head.version and not head.stamp:
             # Changed by hand: the database does not have this version yet.
             self._reconciler.request()
         if not self._is_new(head) or not self._may_follow(head):
             return
         values = self._backend.read()
-        if not values.version:
-            return
-        if is_subscribed and values.stamp:
-            self._process.record_missed_message()
-        self._reconciler.confirmed = None
-        self._apply(values, "read")
+        if values.version:
+            self._reconciler.confirmed = None
+            self._process.apply(values, "read", is_message_missed=self._is_subscribed and bool(values.stamp))
+            self._report()
 
     def _may_follow(self, head: ConfigHead) -> bool:
         """Return whether a version may be followed: an older one only after the database confirmed it.
@@ -142,38 +125,20 @@ class Watcher:
         self._reconciler.request(version)
         return False
 
-    def _apply(self, values: Values, source: str) -> None:
-        self._process.apply(values, source)
-        self._report()
-
-    def _handle(self, message: Values | Hint) -> None:
+    def _handle(self, message: Values | Hint | None) -> None:
         """Apply a newer version; poll for any other message, but once between two ticks."""
-        if isinstance(message, Values) and not self._is_new(message):
-            return
         if isinstance(message, Values) and message.version > self._process.snapshot.version:
-            self._apply(message, "message")
-        elif not self._has_polled_for_hint:
-            self._has_polled_for_hint = True
+            self._process.apply(message, "message")
+            self._report()
+        elif message and (isinstance(message, Hint) or self._is_new(message)) and self._may_poll_for_hint:
+            self._may_poll_for_hint = False
             self.poll()
 
-    def _handle_waiting(self, subscription: Subscription, head: ConfigHead) -> bool:
-        """Handle messages that arrived before the head; return whether they brought its version.
-
-        Without this, a poll that overtakes a message would count the message as missed, and read what it has.
-        """
-        before = self._process.snapshot
-        for _ in range(MAX_WAITING):
-            message = subscription.next(0.0)
-            if message is None:
-                break
-            self._handle(message)
-        return self._process.snapshot is not before and self._process.snapshot.version >= head.version
-
-    def _tick(self, subscription: Subscription | None = None) -> None:
+    def _tick(self) -> None:
         # Set before the poll: one that fails or is slow must not be repeated at once.
         self._next_tick = time.monotonic() + self._interval * self._random.uniform(0.8, 0.95)
-        self._has_polled_for_hint = False
-        is_reachable = self.poll(subscription)
+        self._may_poll_for_hint = True
+        is_reachable = self.poll()
         self._reconciler.run()
         if is_reachable and time.monotonic() >= self._next_report:
             self._report()
@@ -203,35 +168,32 @@ class Watcher:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._step()
+                if time.monotonic() >= self._next_tick:
+                    self._tick()
+                if self._process.is_reachable and time.monotonic() >= self._subscribe_at:
+                    self._listen()
+                else:
+                    until = self._next_tick
+                    if self._process.is_reachable:
+                        until = min(until, self._subscribe_at)
+                    self._stopped.wait(until - time.monotonic())
             except Exception:
                 if self._stopped.is_set():
                     return
                 logger.exception("Watcher failed; it polls again in %g s", self._interval)
                 self._stopped.wait(self._interval)
 
-    def _step(self) -> None:
-        if time.monotonic() >= self._next_tick:
-            self._tick()
-        if self._process.is_reachable and time.monotonic() >= self._subscribe_at:
-            self._listen()
-        else:
-            is_reachable = self._process.is_reachable
-            until = min(self._next_tick, self._subscribe_at) if is_reachable else self._next_tick
-            self._stopped.wait(until - time.monotonic())
-
     def _listen(self) -> None:
         try:
             with self._backend.subscribe() as subscription:
                 self._pause = FIRST_PAUSE
                 # This poll finds a version that was written before the subscription.
-                self._tick(subscription)
+                self._tick()
+                self._is_subscribed = True
                 while not self._stopped.is_set():
-                    message = subscription.next(self._next_tick - time.monotonic())
-                    if message is not None:
-                        self._handle(message)
+                    self._handle(subscription.next(self._next_tick - time.monotonic()))
                     if time.monotonic() >= self._next_tick:
-                        self._tick(subscription)
+                        self._tick()
         except Unavailable as error:
             if self._pause == FIRST_PAUSE:
                 logger.info("Subscription lost: %s; changes are found by polling", error)
@@ -239,6 +201,8 @@ class Watcher:
             self._subscribe_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             self._reconciler.request()
+        finally:
+            self._is_subscribed = False
 
 
 class Reconciler:
@@ -272,9 +236,8 @@ class Reconciler:
         is_running = self._thread is not None and self._thread.is_alive()
         if not self._is_requested or is_running or time.monotonic() < self._run_at:
             return
-        self._is_requested = False
         self._thread = Thread(target=self._run, args=[self._found], name="reconcile", daemon=True)
-        self._found = None
+        self._is_requested, self._found = False, None
         self._thread.start()
 
     def _run(self, found: tuple[int, str] | None) -> None:

@@ -14,16 +14,7 @@ import redis
 
 from tecken.errors import Conflict
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import (
-    Change,
-    ConfigBackend,
-    ConfigHead,
-    Hint,
-    Level,
-    MemoryBackend,
-    Report,
-    Values,
-)
+from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, Hint, Level, Report, Values
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 
@@ -45,10 +36,8 @@ def connection() -> Iterator[redis.Redis]:
         yield connected
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
+@pytest.fixture(params=["file", "redis"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> ConfigBackend:
-    if request.param == "memory":
-        return MemoryBackend()
     if request.param == "file":
         return FileBackend(tmp_path / "not" / "there" / "config.json")
     return RedisBackend(request.getfixturevalue("connection"), "test:config")

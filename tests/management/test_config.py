@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from tecken.management.configuration import watch_lines
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import MemoryBackend, Report
+from tecken.runtimeconfig.backend import Report
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
-from tests.runtimeconfig.backends import UnreachableBackend, set_by_hand
+from tests.runtimeconfig.backends import MemoryBackend, UnreachableBackend, set_by_hand
 
 pytestmark = pytest.mark.django_db
 ME = getpass.getuser()

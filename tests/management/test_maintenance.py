@@ -13,9 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import MemoryBackend, parse_maintenance
+from tecken.runtimeconfig.backend import parse_maintenance
 from tecken.settings import BASE_DIR
-from tests.runtimeconfig.backends import UnreachableBackend
+from tests.runtimeconfig.backends import MemoryBackend, UnreachableBackend
 from tests.support.redis_server import free_port
 
 ME = getpass.getuser()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import MemoryBackend
+from tests.runtimeconfig.backends import MemoryBackend
 
 
 @pytest.fixture

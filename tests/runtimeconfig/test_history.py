@@ -4,8 +4,8 @@ import pytest
 
 from tecken.errors import NotFound
 from tecken.runtimeconfig import service
-from tecken.runtimeconfig.backend import MemoryBackend
 from tecken.runtimeconfig.service import difference
+from tests.runtimeconfig.backends import MemoryBackend
 
 pytestmark = pytest.mark.django_db
 WINDOW = "symbolicate_max_jobs@2026-11-21T22:00:00Z/"

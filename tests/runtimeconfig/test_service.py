@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from tecken.errors import BadOption, Conflict, InvalidInput, NotFound, Unavailable
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import MemoryBackend, Report, parse_maintenance
+from tecken.runtimeconfig.backend import Report, parse_maintenance
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.service import Author, Texts, append
-from tests.runtimeconfig.backends import UnreachableBackend, close_connection
+from tests.runtimeconfig.backends import MemoryBackend, UnreachableBackend, close_connection
 
 pytestmark = pytest.mark.django_db
 

@@ -13,11 +13,12 @@ from prometheus_client import REGISTRY
 
 from tecken.errors import Unavailable
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, MemoryBackend, Values
+from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.process import Process
 from tecken.runtimeconfig.watcher import Watcher, process_name
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.runtimeconfig.watching import LONGEST, put, wait_until
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
@@ -353,9 +354,9 @@ def test_watcher_forged_message_is_undone_by_the_next_poll(
 def test_watcher_maintenance_by_hand_is_applied(watch: Watch, process: Process, raw: redis.Redis) -> None:
     watch()
     raw.set("is-under-maintenance", "")
-    wait_until(lambda: process.maintenance)
+    wait_until(lambda: process.maintenance("full"))
     raw.delete("is-under-maintenance")
-    wait_until(lambda: not process.maintenance)
+    wait_until(lambda: not process.maintenance("full"))
 
 
 def test_watcher_maintenance_is_applied_from_its_message(
@@ -364,8 +365,8 @@ def test_watcher_maintenance_is_applied_from_its_message(
     watch(interval=NEVER)
     wait_until(lambda: listeners(raw))
     backend.set_maintenance("uploads", "x", None)
-    wait_until(lambda: process.uploads_closed)
-    assert process.maintenance is None
+    wait_until(lambda: process.maintenance("uploads"))
+    assert process.maintenance("full") is None
 
 
 def test_watcher_started_without_server_has_defaults_until_it_responds(
@@ -489,30 +490,6 @@ def test_watcher_writes_during_a_poll_are_applied_in_order(
         backend.write(change, {"symbolicate_max_jobs": str(100 + number)}, expected=number - 1)
     wait_until(lambda: jobs(process) == 400)
     assert seen == sorted(seen)
-
-
-class Messages:
-    """Subscription with messages that have arrived already."""
-
-    def __init__(self, *messages: Values) -> None:
-        self._messages = list(messages)
-
-    def next(self, seconds: float) -> Values | None:
-        assert seconds == 0.0
-        return self._messages.pop(0) if self._messages else None
-
-
-def test_watcher_poll_that_overtakes_a_message_does_not_read(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend, missed = MemoryBackend(), counted("missed_hints")
-    watcher = Watcher(backend, process, NEVER, lambda: None, lambda: "web")
-    put(backend, 1, symbolicate_max_jobs="20")
-    arrived = backend.read()
-    monkeypatch.setattr(backend, "read", lambda: pytest.fail("the message had the values"))
-    assert watcher.poll(Messages(arrived))
-    assert (process.snapshot.version, jobs(process)) == (1, 20)
-    assert counted("missed_hints") == missed
 
 
 def test_watcher_of_a_server_that_takes_writes_again_reconciles(

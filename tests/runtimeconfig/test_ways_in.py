@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from tecken.runtimeconfig import service
-from tecken.runtimeconfig.backend import MemoryBackend
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.runtimeconfig.wrong import WRONG, said_of
 from tests.web.api.people import key_of, person
 

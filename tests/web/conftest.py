@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import MemoryBackend
+from tests.runtimeconfig.backends import MemoryBackend
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

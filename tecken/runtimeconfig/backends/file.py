@@ -18,19 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tecken.errors import Conflict, Unavailable
-from tecken.runtimeconfig.backend import (
-    LEVEL_KEYS,
-    REPORT_SECONDS,
-    Change,
-    ConfigHead,
-    Document,
-    Level,
-    PollingSubscription,
-    Report,
-    Values,
-    find_stamp,
-    parse_report,
-)
+from tecken.runtimeconfig import backend
+from tecken.runtimeconfig.backend import LEVEL_KEYS, Change, ConfigHead, Level, Report, Values
 
 LOCK_SECONDS = 1.0
 # The beginning of the last line of a maintenance file that has an end.
@@ -50,22 +39,24 @@ class FileBackend:
     def head(self) -> ConfigHead:
         """Return version, stamp and maintenance."""
         version, stamp, _texts = self.read()
-        return ConfigHead(version, stamp, self._level("full"), self._level("uploads"))
+        with self._errors():
+            levels = [_read_maintenance(self._directory / key) for key in LEVEL_KEYS.values()]
+        return ConfigHead(version, stamp, *levels)
 
     def read(self) -> Values:
-        """Return the texts of the current version."""
-        with _file_errors(self._path):
-            try:
-                return self._read()
-            except FileNotFoundError:
-                self._create()
-                return self._read()
+        """Return the texts of the current version; create a missing file."""
+        with self._errors():
+            if not self._path.exists():
+                with self._lock():
+                    if not self._path.exists():
+                        _replace(self._path, json.dumps(NOTHING) + "\n")
+            return self._read()
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
         """Replace all texts. Raise Conflict unless the version is `expected`."""
         # This creates a missing file, which takes the lock: it must come before the lock below.
         self.read()
-        with _file_errors(self._path), self._lock():
+        with self._errors(), self._lock():
             version = self._read().version
             if version != expected:
                 raise Conflict(f"the configuration has version {version}, not {expected}")
@@ -74,29 +65,33 @@ class FileBackend:
 
     def report(self, report: Report) -> None:
         """Store the report of this process."""
-        with _file_errors(self._processes):
+        with self._errors():
             self._processes.mkdir(parents=True, exist_ok=True)
             _replace(self._processes / report.process, json.dumps(report._asdict()))
 
     def reports(self) -> list[Report]:
-        """Return the reports of the last REPORT_SECONDS."""
-        with _file_errors(self._processes):
+        """Return the reports of the last REPORT_SECONDS, and delete older ones."""
+        with self._errors():
             reports = map(_read_report, sorted(self._processes.glob("[!.]*")))
             return [report for report in reports if report is not None]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
         """Begin maintenance until `until`; end it when `text` is None."""
         path = self._directory / LEVEL_KEYS[level]
-        with _file_errors(path), self._lock():
+        with self._errors(), self._lock():
             if text is None:
                 path.unlink(missing_ok=True)
             else:
                 _replace(path, text + (f"{UNTIL}{until.isoformat()}" if until else ""))
 
     @contextmanager
-    def subscribe(self) -> Iterator[PollingSubscription]:
-        """Return a subscription without messages."""
-        yield PollingSubscription()
+    def subscribe(self) -> Iterator[FileBackend]:
+        """Return itself: a file sends no messages, so changes are found by polling."""
+        yield self
+
+    def next(self, seconds: float) -> None:
+        """Wait for `seconds`."""
+        time.sleep(max(seconds, 0.0))
 
     def _read(self) -> Values:
         """Return the values, from the cache while inode, time and size of the file are unchanged."""
@@ -105,25 +100,19 @@ class FileBackend:
         status = self._path.stat()
         mark = status.st_ino, status.st_mtime_ns, status.st_size
         if self._cache is None or self._cache[0] != mark:
-            self._cache = mark, _parse(self._path.read_bytes())
+            document = backend.Document.model_validate_json(self._path.read_bytes())
+            if document.version < 0:
+                raise ValueError(f"the version should not be {document.version}")
+            stamp = backend.find_stamp(document.version, json.dumps(document.change))
+            self._cache = mark, Values(document.version, stamp, document.texts)
         return self._cache[1]
 
-    def _create(self) -> None:
-        with self._lock():
-            if not self._path.exists():
-                _replace(self._path, json.dumps(NOTHING) + "\n")
-
-    def _level(self, level: Level) -> str | None:
-        path = self._directory / LEVEL_KEYS[level]
-        with _file_errors(path):
-            text, until = _read_maintenance(path)
-            if not _is_over(until):
-                return text
-            with self._lock():
-                # Maintenance may have begun again between the first read and the lock.
-                if _is_over(_read_maintenance(path)[1]):
-                    path.unlink(missing_ok=True)
-            return None
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"{self._path}: {error}") from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -146,44 +135,26 @@ class FileBackend:
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"{path}: {error}") from error
-
-
-def _parse(text: bytes) -> Values:
-    """Return the values of a file. Raises ValueError."""
-    document = Document.model_validate_json(text)
-    if document.version < 0:
-        raise ValueError(f"the version should not be {document.version}")
-    stamp = find_stamp(document.version, json.dumps(document.change))
-    return Values(document.version, stamp, document.texts)
-
-
-def _read_maintenance(path: Path) -> tuple[str | None, datetime | None]:
+def _read_maintenance(path: Path) -> str | None:
+    """Return the text of a maintenance file; None when there is none, or its end has passed."""
     try:
         content = path.read_text(errors="replace")
     except FileNotFoundError:
-        return None, None
+        return None
     text, mark, until = content.rpartition(UNTIL)
     try:
-        return (text, datetime.fromisoformat(until)) if mark else (content, None)
+        return (
+            text if mark and datetime.now(UTC) < datetime.fromisoformat(until) else None if mark else content
+        )
     except ValueError:
-        return content, None
-
-
-def _is_over(until: datetime | None) -> bool:
-    return until is not None and until <= datetime.now(UTC)
+        return content
 
 
 def _read_report(path: Path) -> Report | None:
     """Return a report that still counts; delete it when it is too old."""
     try:
-        if time.time() - path.stat().st_mtime <= REPORT_SECONDS:
-            return parse_report(path.read_bytes())
+        if time.time() - path.stat().st_mtime <= backend.REPORT_SECONDS:
+            return backend.parse_report(path.read_bytes())
         path.unlink()
     except FileNotFoundError:
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,19 +17,8 @@ from redis.connection import AbstractConnection
 
 from tecken.errors import Conflict, Unavailable
 from tecken.redisclient.guard import problem, redis_cache
-from tecken.runtimeconfig.backend import (
-    LEVEL_KEYS,
-    REPORT_SECONDS,
-    Change,
-    ConfigHead,
-    Document,
-    Hint,
-    Level,
-    Report,
-    Values,
-    find_stamp,
-    parse_report,
-)
+from tecken.runtimeconfig import backend
+from tecken.runtimeconfig.backend import LEVEL_KEYS, Change, ConfigHead, Hint, Level, Report, Values
 
 # Operators may use these keys with redis-cli.
 VERSION_KEY, CHANGE_KEY, VALUES_KEY = "config:version", "config:change", "config:values"
@@ -42,11 +31,14 @@ SILENCE_SECONDS = 5.0
 
 
 class RedisBackend:
-    """Backend on a client with a short timeout and no retries."""
+    """Backend on a client with a short timeout and no retries. `on_write` is called after each change."""
 
-    def __init__(self, client: redis.Redis, channel: str) -> None:
+    def __init__(
+        self, client: redis.Redis, channel: str, on_write: Callable[[], None] = lambda: None
+    ) -> None:
         self._client = client
         self._channel = channel
+        self._on_write = on_write
         # The script compares the version and writes in one step. Two commands would let two writers both find
         # the expected version, and one of them would overwrite the other.
         self._write = client.register_script(WRITE)
@@ -56,8 +48,9 @@ class RedisBackend:
         with _record_outcome():
             # One command, so that version, stamp and maintenance belong to the same moment.
             replies: list[Any] = self._client.mget(VERSION_KEY, CHANGE_KEY, *LEVEL_KEYS.values())
-        version, levels = _parse_version(replies[0]), map(_decode, replies[2:])
-        return ConfigHead(version, find_stamp(version, replies[1]), *levels)
+        version, change, *levels = replies
+        texts = [None if level is None else level.decode(errors="replace") for level in levels]
+        return ConfigHead(*_parse_version(version, change), *texts)
 
     def read(self) -> Values:
         """Return the texts of the current version."""
@@ -66,38 +59,32 @@ class RedisBackend:
             pipeline.get(CHANGE_KEY)
             pipeline.hgetall(VALUES_KEY)
             version, change, texts = pipeline.execute()
-        number = _parse_version(version)
         decoded = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in texts.items()}
-        return Values(number, find_stamp(number, change), decoded)
+        return Values(*_parse_version(version, change), decoded)
 
     def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
         """Replace all texts. Raise Conflict unless the version is `expected`."""
         message = {"version": change.version, "stamp": change.stamp, "texts": dict(texts)}
-        record, pairs = json.dumps(change._asdict()), [word for pair in texts.items() for word in pair]
-        arguments: list[str | int] = [
-            expected,
-            change.version,
-            record,
-            self._channel,
-            json.dumps(message),
-            *pairs,
-        ]
+        arguments: list[str | int] = [expected, change.version, json.dumps(change._asdict()), self._channel]
+        arguments += [json.dumps(message), *(word for pair in texts.items() for word in pair)]
         with _record_outcome():
             version = int(self._write(keys=[VERSION_KEY, CHANGE_KEY, VALUES_KEY], args=arguments))
         if version != expected:
             raise Conflict(f"the configuration has version {version}, not {expected}")
+        self._on_write()
 
     def report(self, report: Report) -> None:
         """Store the report of this process."""
+        key, text = PROCESS_KEY + report.process, json.dumps(report._asdict())
         with _record_outcome():
-            self._client.set(PROCESS_KEY + report.process, json.dumps(report._asdict()), ex=REPORT_SECONDS)
+            self._client.set(key, text, ex=backend.REPORT_SECONDS)
 
     def reports(self) -> list[Report]:
         """Return the reports of the last REPORT_SECONDS."""
         with _record_outcome():
             names = list(self._client.scan_iter(match=f"{PROCESS_KEY}*", count=1000))
             texts: list[Any] = self._client.mget(names) if names else []
-        return [report for text in texts if text is not None and (report := parse_report(text))]
+        return [report for text in texts if text is not None and (report := backend.parse_report(text))]
 
     def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
         """Begin maintenance until `until`; end it when `text` is None."""
@@ -109,6 +96,7 @@ class RedisBackend:
                 pipeline.set(key, text, pxat=int(until.timestamp() * 1000) if until else None)
             pipeline.publish(self._channel, key)
             pipeline.execute()
+        self._on_write()
 
     @contextmanager
     def subscribe(self) -> Iterator[RedisSubscription]:
@@ -142,8 +130,13 @@ class RedisSubscription:
 
     def next(self, seconds: float) -> Values | Hint | None:
         """Wait for a message for at most `seconds`. Raise Unavailable when the connection is lost."""
-        self._keep_alive()
         with _redis_errors():
+            if time.monotonic() >= self._next_ping:
+                # A frozen server, or a dropped route, leaves the socket open and silent for ever.
+                if self._is_ping_sent:
+                    raise Unavailable("no answer to PING")
+                self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
+                self._is_ping_sent, self._next_ping = True, time.monotonic() + self._silence
             if not self._connection.can_read(timeout=max(seconds, 0.0)):
                 return None
             reply = self._connection.read_response(disconnect_on_error=False)
@@ -151,19 +144,6 @@ class RedisSubscription:
         if not isinstance(reply, list) or reply[0] != b"message":
             return None
         return _parse_message(reply[2])
-
-    def _keep_alive(self) -> None:
-        """Send a PING after a silence. Raises Unavailable when the one before was not answered.
-
-        A frozen server, or a dropped route, leaves the socket open and silent for ever.
-        """
-        if time.monotonic() < self._next_ping:
-            return
-        if self._is_ping_sent:
-            raise Unavailable("no answer to PING")
-        with _redis_errors():
-            self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
-        self._is_ping_sent, self._next_ping = True, time.monotonic() + self._silence
 
 
 @contextmanager
@@ -186,18 +166,15 @@ def _redis_errors() -> Iterator[None]:
 
 def _parse_message(message: bytes) -> Values | Hint:
     try:
-        document = Document.model_validate_json(message)
+        document = backend.Document.model_validate_json(message)
     except ValidationError:
-        return Hint(message.decode(errors="replace"))
-    if document.version < 1 or not document.stamp:
+        document = None
+    if document is None or document.version < 1 or not document.stamp:
         return Hint(message.decode(errors="replace"))
     return Values(document.version, document.stamp, document.texts)
 
 
-def _decode(reply: bytes | None) -> str | None:
-    return None if reply is None else reply.decode(errors="replace")
-
-
-def _parse_version(reply: bytes | None) -> int:
-    """Return the version as `write.lua` reads it: 0 for anything that is not a number."""
-    return int(reply) if reply and VERSION.fullmatch(reply) else 0
+def _parse_version(text: bytes | None, change: bytes | None) -> tuple[int, str]:
+    """Return version and stamp; version 0 for anything that is not a number, as in `write.lua`."""
+    version = int(text) if text and VERSION.fullmatch(text) else 0
+    return version, backend.find_stamp(version, change)

@@ -10,9 +10,10 @@ from django.test import Client
 
 from tecken.errors import Unavailable
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import MemoryBackend, Report, Values
+from tecken.runtimeconfig.backend import Report, Values
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.snapshot import parse_setting
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.web.api.people import key_of, person
 
 if TYPE_CHECKING:

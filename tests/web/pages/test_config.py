@@ -13,10 +13,11 @@ from django.test import Client
 
 from tecken.errors import BadOption, Unavailable
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import Change, MemoryBackend, Report, Values
+from tecken.runtimeconfig.backend import Change, Report, Values
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.snapshot import parse_setting
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.web.forms import Form, form_of
 
 if TYPE_CHECKING:

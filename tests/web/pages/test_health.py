@@ -15,9 +15,10 @@ from django.test import Client
 from tecken.monitoring.health import measurements
 from tecken.monitoring.health.measurements import Sample, take_sample
 from tecken.redisclient import services as redis_services
-from tecken.runtimeconfig.backend import MemoryBackend, Report
+from tecken.runtimeconfig.backend import Report
 from tecken.web.charts import draw_queue
 from tests.monitoring.health.conftest import move, patient, redis_cache, redis_store, worker
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.support.redis_server import RedisServer
 
 __all__ = ["move", "patient", "redis_cache", "redis_store", "worker"]  # fixtures

@@ -10,7 +10,8 @@ from django.test import Client
 
 from tecken.errors import Unavailable
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import ConfigHead, MemoryBackend, parse_maintenance
+from tecken.runtimeconfig.backend import ConfigHead, parse_maintenance
+from tests.runtimeconfig.backends import MemoryBackend
 from tests.web.forms import form_of
 
 pytestmark = pytest.mark.django_db
