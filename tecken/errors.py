@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 # Reasons of an OSError: no space left on the device, or the quota of this user is used up.
@@ -60,7 +61,14 @@ class BadModule(InvalidInput):
 
 
 class BadOption(InvalidInput):
-    """Unknown runtime option, or a value that it cannot have. The text names it."""
+    """Unknown runtime option, or a value that it cannot have. The text names it.
+
+    `problems` has the text of each entry if several were checked.
+    """
+
+    def __init__(self, message: str, problems: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.problems = problems or {}
 
 
 class Forbidden(InvalidInput):

@@ -148,11 +148,12 @@ def parse_report(text: str | bytes) -> Report | None:
         return None
 
 
-def _to_utc(instant: datetime) -> datetime:
+def to_utc(instant: datetime) -> datetime:
+    """Return an instant in UTC, which is assumed of one without a time zone."""
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-Instant = Annotated[datetime, AfterValidator(_to_utc)]
+Instant = Annotated[datetime, AfterValidator(to_utc)]
 
 
 class Maintenance(NamedTuple):

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+from tecken.runtimeconfig.snapshot import Snapshot
+
+
+class TextChange(NamedTuple):
+    """Text of an entry before and after a change. None: it is not set."""
+
+    old: str | None
+    new: str | None
+
+
+# By entry.
+Difference = dict[str, TextChange]
 
 
 class Version(models.Model):
@@ -31,6 +46,22 @@ class Version(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+    @property
+    def author(self) -> str:
+        """Return who made the version, and where."""
+        return f"{self.by} ({self.source})"
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return the values of this version."""
+        return Snapshot(self.number, self.stamp, self.values)
+
+    @property
+    def changed(self) -> Difference:
+        """Return what this version changed."""
+        changes = self.changes.all() if self.pk else ()
+        return {change.entry: TextChange(change.old, change.new) for change in changes}
 
 
 class Change(models.Model):

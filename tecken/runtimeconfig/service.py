@@ -21,18 +21,16 @@ from django.db.models import Q, QuerySet
 
 from tecken.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change, Level, Maintenance, Values, format_maintenance
+from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.models import Change as RecordedChange
-from tecken.runtimeconfig.models import Version
+from tecken.runtimeconfig.models import Difference, TextChange, Version
 from tecken.runtimeconfig.option import replace_unstorable, shorten
-from tecken.runtimeconfig.snapshot import Snapshot, check_all, parse_entry
+from tecken.runtimeconfig.snapshot import Snapshot, check_all, list_processes, parse_entry
 
 logger = logging.getLogger(__name__)
 Texts = Mapping[str, str]
 TextsChange = Callable[[Texts], Texts]
-# Old and new text by entry.
-Difference = dict[str, tuple[str | None, str | None]]
 
 
 class Author(TypedDict, total=False):
@@ -62,8 +60,8 @@ def database() -> Iterator[None]:
 
 def difference(old: Texts, new: Texts) -> Difference:
     """Return the entries that differ. None: not set."""
-    entries = sorted({*old, *new})
-    return {entry: (old.get(entry), new.get(entry)) for entry in entries if old.get(entry) != new.get(entry)}
+    entries = [entry for entry in sorted({*old, *new}) if old.get(entry) != new.get(entry)]
+    return {entry: TextChange(old.get(entry), new.get(entry)) for entry in entries}
 
 
 def merge(texts: Texts, changes: Mapping[str, str | None]) -> Texts:
@@ -76,19 +74,20 @@ def newest() -> Version:
     return Version.objects.first() or Version(number=0)
 
 
+def find_version(number: int) -> Version:
+    """Return a version. Raises NotFound."""
+    version = Version.objects.filter(number=number).first()
+    if version is None:
+        raise NotFound(f"There is no version {number}")
+    return version
+
+
 def find_texts(number: int) -> dict[str, str]:
     """Return the texts of a version; 0 is the state before the first one. Raises NotFound."""
     version = Version.objects.filter(number=number).first()
     if version is None and number != 0:
         raise NotFound(f"there is no version {number}; the newest is {newest().number}")
     return dict(version.values) if version else {}
-
-
-def find_version(number: int, stamp: str) -> Version | None:
-    """Return the version with this stamp; without a stamp the newest one below `number`, or number 0."""
-    if stamp:
-        return Version.objects.filter(number=number, stamp=stamp).first()
-    return Version.objects.filter(number__lt=number).first() or Version(number=0)
 
 
 def find_changes(option: str | None = None) -> QuerySet[RecordedChange]:
@@ -112,28 +111,25 @@ def append(
             last = newest()
             if expected not in (None, last.number):
                 raise Conflict(_describe_conflict(last, expected))
-            changed = difference(last.values, change(last.values))
-            return (_insert(author, last, changed, identity) if changed or identity else last), changed
+            values = dict(sorted(change(last.values).items()))
+            changed = difference(last.values, values)
+            if not changed and not identity:
+                return last, changed
+            identity = {"number": last.number + 1, "stamp": uuid4().hex} | identity
+            version = Version.objects.create(values=values, **author, **identity)
+            RecordedChange.objects.bulk_create(
+                RecordedChange(version=version, entry=entry, old=old, new=new)
+                for entry, (old, new) in changed.items()
+            )
+            return version, changed
     except IntegrityError:
         raise Conflict(_describe_conflict(newest())) from None
 
 
-def _insert(author: Author, last: Version, changed: Difference, identity: dict[str, Any]) -> Version:
-    values = merge(last.values, {entry: new for entry, (_old, new) in changed.items()})
-    identity = {"number": last.number + 1, "stamp": uuid4().hex} | identity
-    # The unique number makes one of two concurrent writers fail, and nothing has to be locked.
-    version = Version.objects.create(values=dict(sorted(values.items())), **author, **identity)
-    RecordedChange.objects.bulk_create(
-        RecordedChange(version=version, entry=entry, old=old, new=new)
-        for entry, (old, new) in changed.items()
-    )
-    return version
-
-
 def _describe_conflict(last: Version, expected: int | None = None) -> str:
-    entries = ", ".join(last.changes.values_list("entry", flat=True)) if last.pk else "nothing yet"
+    entries = ", ".join(last.changed) or "nothing yet"
     number = f"the newest version is {last.number}" + ("" if expected is None else f", not {expected}")
-    author = f", by {last.by} ({last.source}) at {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.pk else ""
+    author = f", by {last.author} at {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.pk else ""
     return f"{number}{author}: {entries}. Look again, then change."
 
 
@@ -169,6 +165,10 @@ class RolloutProgress(NamedTuple):
     elapsed: float
     waiting: list[str]
 
+    def __str__(self) -> str:
+        processes = f"{self.applied} of {self.processes} processes"
+        return f"applied by {processes} in {self.elapsed * 1000:.0f} ms"
+
 
 def change(
     changes: Mapping[str, str | None], *, expected: int | None = None, **author: Unpack[Author]
@@ -178,23 +178,19 @@ def change(
     Raises BadOption, which names every problem; Conflict when the newest version is not `expected`, or when
     another writer was faster; Unavailable when the database does not answer.
     """
-    if None not in changes.values():
-        # A wrong text is refused without waiting for the database.
-        check_all(changes)
-    with database():
-        _try_to_synchronize()
-        # Changes by hand were recorded above, so that this one is compared with the values in force.
-        check_all(changes, existing=newest().values)
-        return _record(author, lambda texts: merge(texts, _normalize(texts, changes)), expected)
+
+    def merge_changes(texts: Texts) -> Texts:
+        check_all(changes, existing=texts)
+        return merge(texts, {key if key in texts else parse_entry(key).key: changes[key] for key in changes})
+
+    return _record(author, merge_changes, expected)
 
 
 def replace(texts: Texts, *, expected: int | None = None, **author: Unpack[Author]) -> Outcome:
     """Set these texts and unset all others. Raises as `change` does."""
     check_all(texts)
     author.setdefault("source", "import")
-    with database():
-        _try_to_synchronize()
-        return _record(author, lambda _: merge({}, _normalize({}, texts)), expected)
+    return _record(author, lambda _: {parse_entry(key).key: text for key, text in texts.items()}, expected)
 
 
 def rollback(number: int, *, expected: int | None = None, **author: Unpack[Author]) -> Outcome:
@@ -206,9 +202,9 @@ def rollback(number: int, *, expected: int | None = None, **author: Unpack[Autho
     author.setdefault("source", "rollback")
     with database():
         texts = find_texts(number)
-        bad = Snapshot(number, "", texts).bad
-        usable = {key: text for key, text in texts.items() if key not in bad}
-        return replace(usable, expected=expected, **author)
+    bad = Snapshot(number, "", texts).bad
+    usable = {key: text for key, text in texts.items() if key not in bad}
+    return replace(usable, expected=expected, **author)
 
 
 def reconcile() -> None:
@@ -223,21 +219,18 @@ def reconcile() -> None:
         logger.warning("Configuration not compared with the database: %s (%s)", error, error.__cause__)
 
 
-def follow_rollout(
-    version: int, stamp: str, seconds: float, sent_at: float | None = None
-) -> Iterator[RolloutProgress]:
-    """Yield the progress until every process has the version or a newer one, or `seconds` are over.
+def wait_for_rollout(outcome: Outcome, seconds: float) -> RolloutProgress:
+    """Wait until every process has the version or a newer one, or `seconds` since the write are over.
 
-    Processes of commands do not count. `sent_at` is an Outcome's. Raises Unavailable.
+    Processes of commands do not count. Raises Unavailable.
     """
-    start, pause = time.monotonic() if sent_at is None else sent_at, FIRST_PAUSE
+    pause = FIRST_PAUSE
     while True:
-        reports = [report for report in current.backend().reports() if report.kind != "command"]
-        waiting = sorted(report.process for report in reports if not report.has_applied(version, stamp))
-        elapsed = time.monotonic() - start
-        yield RolloutProgress(len(reports) - len(waiting), len(reports), elapsed, waiting)
+        processes = list_processes(current.backend().reports(), outcome.version, outcome.stamp)
+        waiting = [report.process for report, has_applied in processes if not has_applied]
+        elapsed = time.monotonic() - outcome.sent_at
         if not waiting or elapsed >= seconds:
-            return
+            return RolloutProgress(len(processes) - len(waiting), len(processes), elapsed, waiting)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -249,7 +242,7 @@ def begin_maintenance(
     now = datetime.now(UTC)
     if until is not None and until <= now:
         raise InvalidInput(f"maintenance should end in the future, not at {until:%Y-%m-%d %H:%M:%S} UTC")
-    text = format_maintenance(Maintenance(message, retry_after, until, by, now))
+    text = format_maintenance(Maintenance(replace_unstorable(message), retry_after, until, by, now))
     current.backend().set_maintenance(level, text, until)
     logger.warning("Maintenance (%s) begun by %s", level, by)
 
@@ -267,14 +260,12 @@ def _record(author: Author, change: TextsChange, expected: int | None) -> Outcom
         raise InvalidInput(f"a reason should have at most {LONGEST_REASON} characters, not {len(reason)}")
     if reason != replace_unstorable(reason):
         raise InvalidInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
-    version, changed = append(author, change, expected=expected)
-    sent_at = time.monotonic()
-    return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
-
-
-def _normalize(texts: Texts, changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return changes with normalized keys; keys of existing entries stay as they are."""
-    return {key if key in texts else parse_entry(key).key: text for key, text in changes.items()}
+    with database():
+        # Changes by hand are recorded first, so that this one is compared with the values in force.
+        _try_to_synchronize()
+        version, changed = append(author, change, expected=expected)
+        sent_at = time.monotonic()
+        return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
 
 
 def _try_to_synchronize() -> bool:
@@ -307,46 +298,38 @@ def _synchronize_once() -> None:
     found, last = current.backend().read(), newest()
     if (found.version, found.stamp) == (last.number, last.stamp) and found.texts == last.values:
         return
-    base = find_version(found.version, found.stamp)
+    base: Version | None = Version(number=0)
+    if found.stamp:
+        base = Version.objects.filter(number=found.version, stamp=found.stamp).first()
+    elif found.version:
+        base = Version.objects.filter(number__lt=found.version).first() or base
+    # Redis can hold any bytes, and the database cannot.
+    texts = {replace_unstorable(key): replace_unstorable(text) for key, text in found.texts.items()}
     if base is None and found.version > last.number:
-        _recover(found, last)
+        changed = difference(last.values, texts)
+        identity = {"number": found.version, "stamp": found.stamp}
+        _adopt(changed, last, "the database had lost it", by="unknown", source="redis", **identity)
         return
-    by_hand = difference(base.values, _storable(found.texts)) if base else {}
+    source, by_hand = "refill", difference(base.values, texts) if base else {}
     if by_hand:
-        last = _adopt(by_hand, found, last)
+        if current.backend().read() != found:
+            raise Conflict("another process adopted the change after the backend was read")
+        is_file = isinstance(current.backend(), FileBackend)
+        by, source = ("an editor", "file") if is_file else ("redis-cli", "redis")
+        last = _adopt(by_hand, last, "changed by hand", by=by, source=source)
     if last.number:
-        source = last.source if by_hand else "refill"
-        origin = Change(last.number, last.stamp, last.by, last.why, last.at.isoformat(), source)
-        current.backend().write(origin, last.values, expected=found.version)
+        change = Change(last.number, last.stamp, last.by, last.why, last.at.isoformat(), source)
+        current.backend().write(change, last.values, expected=found.version)
 
 
-def _adopt(by_hand: Difference, found: Values, last: Version) -> Version:
-    """Record changes that were made by hand, unusable ones too, with the reason why they are ignored."""
-    if current.backend().read() != found:
-        raise Conflict("another process adopted the change after the backend was read")
-    changes = {key: new for key, (_old, new) in by_hand.items()}
-    is_file = isinstance(current.backend(), FileBackend)
-    by, source = ("an editor", "file") if is_file else ("redis-cli", "redis")
-    author = Author(by=by, why=_explain("changed by hand", changes), source=source)
-    version, changed = append(author, lambda texts: merge(texts, changes), expected=last.number)
-    if changed:
-        logger.warning("Version %d recorded: %s changed by hand", version.number, ", ".join(changed))
-    return version
-
-
-def _recover(found: Values, last: Version) -> None:
-    """Record a version that the database has lost, under its own number and stamp."""
-    texts = _storable(found.texts)
-    author = Author(by="unknown", why=_explain("the database had lost it", texts), source="redis")
-    append(author, lambda _: texts, expected=last.number, number=found.version, stamp=found.stamp)
-    logger.warning("Version %d was missing in the database; it is recorded again", found.version)
-
-
-def _explain(reason: str, changes: Mapping[str, str | None]) -> str:
+def _adopt(
+    changed: Difference, last: Version, reason: str, *, by: str, source: str, **identity: Any
+) -> Version:
+    """Record changes that were found in the backend, also unusable ones, with why those are ignored."""
+    changes = {key: new for key, (_old, new) in changed.items()}
     bad = Snapshot(0, "", merge({}, changes)).bad
-    return "; ".join([reason, *(f"ignored: {problem}" for problem in bad.values())])
-
-
-def _storable(texts: Texts) -> Texts:
-    """Return texts as a database can store them: Redis can hold any bytes."""
-    return {replace_unstorable(key): replace_unstorable(text) for key, text in texts.items()}
+    author = Author(by=by, why="; ".join([reason, *(f"ignored: {bad[key]}" for key in bad)]), source=source)
+    version, adopted = append(author, lambda texts: merge(texts, changes), expected=last.number, **identity)
+    if adopted:
+        logger.warning("Version %d recorded: %s: %s", version.number, ", ".join(adopted), reason)
+    return version

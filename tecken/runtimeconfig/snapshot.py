@@ -179,8 +179,11 @@ def parse_setting(key: str, text: str) -> tuple[Entry, Any]:
     return entry, option.parse(text) if value is None else value
 
 
-def find_problems(changes: Mapping[str, str | None], existing: Collection[str] = ()) -> dict[str, str]:
-    """Return the error of each change that has one. None unsets: options, and all `existing` entries."""
+def check_all(changes: Mapping[str, str | None], existing: Collection[str] = ()) -> None:
+    """Raise one BadOption with a line for each entry that has a problem.
+
+    None unsets an entry, which may be that of any option, or one of `existing`.
+    """
     problems = {}
     for key, text in changes.items():
         try:
@@ -190,13 +193,8 @@ def find_problems(changes: Mapping[str, str | None], existing: Collection[str] =
                 find_option(parse_entry(key).option)
         except BadOption as error:
             problems[key] = str(error)
-    return problems
-
-
-def check_all(changes: Mapping[str, str | None], existing: Collection[str] = ()) -> None:
-    """Raise one BadOption with a line for each of `find_problems`."""
-    if problems := find_problems(changes, existing):
-        raise BadOption("\n".join(problems.values()))
+    if problems:
+        raise BadOption("\n".join(problems.values()), problems)
 
 
 class Snapshot:

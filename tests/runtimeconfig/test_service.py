@@ -215,33 +215,35 @@ def report(process: str, version: int, stamp: str, kind: str = "web") -> Report:
     return Report(process, kind, version, stamp, 0.1, 0)
 
 
-def test_follow_rollout_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
+def outcome(version: int, stamp: str) -> service.Outcome:
+    return service.Outcome(version, stamp, {}, distributed=True, sent_at=time.monotonic())
+
+
+def test_wait_for_rollout_ends_when_every_process_has_it(backend: MemoryBackend) -> None:
     backend.report(report("a:1", 8, "s"))
     backend.report(report("a:2", 7, "r"))
     backend.report(report("a:3", 7, "r", kind="command"))
-    spreads = service.follow_rollout(8, "s", 60)
-    first = next(spreads)
+    sent = outcome(8, "s")
+    first = service.wait_for_rollout(sent, 0)
     assert (first.applied, first.processes, first.waiting) == (1, 2, ["a:2"])
     # A newer version includes version 8.
     backend.report(report("a:2", 9, "t"))
-    last = next(spreads)
+    last = service.wait_for_rollout(sent, 60)
     assert (last.applied, last.processes, last.waiting) == (2, 2, [])
-    assert list(spreads) == []
     assert last.elapsed > first.elapsed
 
 
-def test_follow_rollout_elapsed_counts_from_the_write(backend: MemoryBackend) -> None:
+def test_wait_for_rollout_elapsed_counts_from_the_write(backend: MemoryBackend) -> None:
     before = time.monotonic()
-    outcome = change(log_level="DEBUG")
-    assert before < outcome.sent_at < time.monotonic()
-    (spread,) = service.follow_rollout(outcome.version, outcome.stamp, 60, outcome.sent_at - 100)
-    assert spread.elapsed > 100
+    sent = change(log_level="DEBUG")
+    assert before < sent.sent_at < time.monotonic()
+    assert service.wait_for_rollout(sent._replace(sent_at=sent.sent_at - 100), 60).elapsed > 100
 
 
-def test_follow_rollout_ends_after_its_seconds(backend: MemoryBackend) -> None:
+def test_wait_for_rollout_ends_after_its_seconds(backend: MemoryBackend) -> None:
     # The stamp is of a database that was lost.
     backend.report(report("a:1", 8, "other"))
-    assert [spread.waiting for spread in service.follow_rollout(8, "s", 0)] == [["a:1"]]
+    assert service.wait_for_rollout(outcome(8, "s"), 0).waiting == ["a:1"]
 
 
 def test_begin_maintenance_needs_no_database(backend: MemoryBackend) -> None:

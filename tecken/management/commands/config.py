@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping
@@ -12,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from tecken.errors import TeckenError, Unavailable
 from tecken.management import configuration as text
-from tecken.management.text import FORMS, moment
+from tecken.management.text import FORMS, format_time, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option
-from tecken.runtimeconfig.snapshot import check_all
+from tecken.runtimeconfig.snapshot import Entry, check_all
 
 # A watcher that receives no message polls each second.
 ROLLOUT_SECONDS = 5.0
-CLEAR_LINE = "\r\033[K"
 
 
 class Command(BaseCommand):
@@ -45,8 +42,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         """Add the arguments of the command."""
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        listing = commands.add_parser("list", help="list all options with their values, bounds and authors")
-        listing.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+        commands.add_parser("list", help="list all options with their values, bounds and authors")
         commands.add_parser("get", help="print one value").add_argument("name", metavar="NAME")
         _add_changes(commands)
         log = commands.add_parser("history", help="list who changed what, newest first")
@@ -68,16 +64,10 @@ A change is validated, recorded in the database as a version, and sent to every 
         except KeyboardInterrupt:
             if command != "watch":
                 raise
-        except BrokenPipeError:
-            # The reader, such as `head`, has ended. Without this, Python would fail again when it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def _list(self, *, as_json: bool, **_options: Any) -> None:
-        picture, now = text.read_picture(), timezone.now()
-        if as_json:
-            self.stdout.write(json.dumps(text.build_json(picture, now), cls=DjangoJSONEncoder, indent=2))
-            return
-        self._print(text.list_lines(picture, now))
+    def _list(self, **_options: Any) -> None:
+        picture = text.read_picture()
+        self._print(text.list_lines(picture, timezone.now()))
         self._warn(*picture.warnings)
 
     def _get(self, *, name: str, **_options: Any) -> None:
@@ -99,21 +89,26 @@ A change is validated, recorded in the database as a version, and sent to every 
         service.reconcile()
         with service.database():
             existing = service.newest().values
-        keys = [key for name in names for key in text.find_entries(name, existing)]
-        self._change(dict.fromkeys(keys), **options)
+        windows = [key for name in names for key in existing if key.startswith(f"{name}@")]
+        self._change(dict.fromkeys([*names, *windows]), **options)
 
     def _history(self, *, name: str | None, limit: int, **_options: Any) -> None:
         with service.database():
             changes = list(service.find_changes(name)[:limit])
         if name and not changes:
             find_option(name)
-        self._print(text.history_lines(changes))
+        for change in changes:
+            version, what = change.version, text.format_change(change.entry, change.old, change.new)
+            why = f"  # {version.why}" if version.why else ""
+            self.stdout.write(
+                f"{version.number:>5}  {format_time(version.at)}  {version.author}  {what}{why}"
+            )
 
     def _diff(self, *, a: int, b: int | None, **_options: Any) -> None:
         with service.database():
             last = service.newest().values if b is None else service.find_texts(b)
             changed = service.difference(service.find_texts(a), last)
-        self._print(text.format_change(key, old, new) for key, (old, new) in changed.items())
+        self._print(text.format_change(key, *texts) for key, texts in changed.items())
 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
         self._show(service.rollback(version, by=text.operator(), why=why, expected=expected))
@@ -133,7 +128,7 @@ A change is validated, recorded in the database as a version, and sent to every 
         check_all(texts)
         with service.database():
             changed = service.difference(service.newest().values, texts)
-        lines = [f"would change {text.format_change(key, old, new)}" for key, (old, new) in changed.items()]
+        lines = [f"would change {text.format_change(key, *texts)}" for key, texts in changed.items()]
         self._print(lines or ["nothing to change"])
 
     def _watch(self, **_options: Any) -> None:
@@ -147,36 +142,15 @@ A change is validated, recorded in the database as a version, and sent to every 
         self._show(service.change(changes, by=text.operator(), why=why, source="cli", expected=expected))
 
     def _show(self, outcome: service.Outcome) -> None:
-        changes = text.format_changes(outcome.changed) or "nothing to change"
-        line = f"version {outcome.version}: {changes}"
+        changes = ", ".join(text.format_change(key, *texts) for key, texts in outcome.changed.items())
+        line = f"version {outcome.version}: {changes or 'nothing to change'}"
         if not outcome.distributed:
             self.stdout.write(f"{line}; recorded")
             self._warn("the processes could not be reached; they get the change when the connection is back")
         elif outcome.changed:
-            self.stdout.write(f"{line}; {self._wait_for_rollout(outcome)}")
+            self.stdout.write(f"{line}; {_wait_for_rollout(outcome)}")
         else:
             self.stdout.write(line)
-
-    def _wait_for_rollout(self, outcome: service.Outcome) -> str:
-        """Return how many processes have the change; count them meanwhile on a terminal."""
-        is_terminal = self.stdout.isatty()
-        steps = service.follow_rollout(outcome.version, outcome.stamp, ROLLOUT_SECONDS, outcome.sent_at)
-        try:
-            for progress in steps:
-                if progress.waiting and is_terminal:
-                    count = f"{CLEAR_LINE}{progress.applied} of {progress.processes}"
-                    self.stdout.write(count, ending="")
-                    self.stdout.flush()
-        except Unavailable as error:
-            return f"it is unknown which processes have it: {error}"
-        finally:
-            if is_terminal:
-                self.stdout.write(CLEAR_LINE, ending="")
-        if not progress.processes:
-            return "no process is running"
-        processes = f"{progress.applied} of {progress.processes} processes"
-        waiting = f", waiting for {', '.join(progress.waiting)}" if progress.waiting else ""
-        return f"applied by {processes} in {progress.elapsed * 1000:.0f} ms{waiting}"
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -185,6 +159,17 @@ A change is validated, recorded in the database as a version, and sent to every 
     def _warn(self, *warnings: str) -> None:
         for warning in filter(None, warnings):
             self.stderr.write(f"warning: {warning}", self.style.WARNING)
+
+
+def _wait_for_rollout(outcome: service.Outcome) -> str:
+    """Return how many processes have the change."""
+    try:
+        progress = service.wait_for_rollout(outcome, ROLLOUT_SECONDS)
+    except Unavailable as error:
+        return f"it is unknown which processes have it: {error}"
+    if not progress.processes:
+        return "no process is running"
+    return f"{progress}, waiting for {', '.join(progress.waiting)}" if progress.waiting else str(progress)
 
 
 def _add_changes(commands: Any) -> None:
@@ -202,9 +187,7 @@ def _add_changes(commands: Any) -> None:
         "--until", dest="end", metavar="TIME", help="only until then; a duration counts from the start"
     )
     unsetting = commands.add_parser("unset", help="restore defaults, and remove windows")
-    unsetting.add_argument(
-        "names", nargs="+", metavar="NAME", help="an option, or a NAME@START/END of `config list --json`"
-    )
+    unsetting.add_argument("names", nargs="+", metavar="NAME", help="an option, or an entry NAME@START/END")
     rollback = commands.add_parser("rollback", help="restore the values of a version")
     rollback.add_argument("version", type=int, metavar="VERSION", help="0 is before anything was set")
     importing = commands.add_parser("import", help="set what a file of export contains, and nothing else")
@@ -230,7 +213,7 @@ def _keys(names: list[str], start: str | None, end: str | None) -> list[str]:
         last = moment(end, first) if end else None
     except ArgumentTypeError as error:
         raise CommandError(str(error)) from None
-    return [text.window_key(name, first, last) for name in names]
+    return [Entry(find_option(name).name, first, last).key for name in names]
 
 
 def _count(digits: str) -> int:

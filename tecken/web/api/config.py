@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -14,12 +13,12 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import AwareDatetime, JsonValue
 
-from tecken.errors import BadOption, InvalidInput, NotFound
+from tecken.errors import BadOption, InvalidInput
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
-from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
+from tecken.runtimeconfig.snapshot import build_rows, find_unknown, list_processes
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 from tecken.web.lists import Paged, Paging, check_storable, load_page, sort_field
 
@@ -100,11 +99,6 @@ class Changed(Schema):
     changed: dict[str, Difference]
     distributed: bool = Field(description="false: recorded; Redis did not answer and gets it later")
 
-    @staticmethod
-    def resolve_changed(outcome: service.Outcome) -> dict[str, dict[str, str | None]]:
-        """Return the value of `changed`."""
-        return _differences((key, *texts) for key, texts in outcome.changed.items())
-
 
 class ChangeRow(Schema):
     """Change of one entry."""
@@ -146,15 +140,9 @@ class WholeVersion(Schema):
     since: dict[str, Difference] = Field(description="from this version until now")
 
     @staticmethod
-    def resolve_changed(version: Version) -> dict[str, dict[str, str | None]]:
-        """Return the value of `changed`."""
-        return _differences(version.changes.values_list("entry", "old", "new"))
-
-    @staticmethod
-    def resolve_since(version: Version) -> dict[str, dict[str, str | None]]:
+    def resolve_since(version: Version) -> object:
         """Return the value of `since`."""
-        since = service.difference(version.values, service.newest().values)
-        return _differences((key, *texts) for key, texts in since.items())
+        return service.difference(version.values, service.newest().values)
 
 
 class Rollback(Schema):
@@ -213,7 +201,7 @@ class Processes(Schema):
 @router.get("", response=Configuration, summary="Every option")
 def show_configuration(request: HttpRequest, response: HttpResponse) -> object:
     """Return all options with their texts, values and bounds."""
-    snapshot, state = _newest(), current.state()
+    snapshot, state = service.newest().snapshot, current.state()
     # A change that sends this tag in `If-Match` fails if another one was made after this response.
     response["ETag"] = f'"{snapshot.version}"'
     return {
@@ -241,10 +229,11 @@ def change_configuration(request: HttpRequest, payload: Changes) -> object:
     try:
         return service.change(changes, expected=expected, **author)
     except BadOption as error:
-        problems = find_problems(changes, _newest().texts)
         # A JSON body may hold a lone surrogate, which cannot be part of a response.
-        printable = {key.encode(errors="backslashreplace").decode(): text for key, text in problems.items()}
-        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=printable)
+        problems = {
+            key.encode(errors="backslashreplace").decode(): error.problems[key] for key in error.problems
+        }
+        return error_reply(HTTPStatus.BAD_REQUEST, str(error), problems=problems)
 
 
 @router.get("history/", response=History, summary="Who changed what")
@@ -257,10 +246,7 @@ def list_history(request: HttpRequest, paging: Query[HistoryPaging], option: str
 @router.get("versions/{int:number}/", response=WholeVersion, summary="One version")
 def show_version(request: HttpRequest, number: int) -> object:
     """Return one version, and its differences to the present values."""
-    version = Version.objects.filter(number=number).first()
-    if version is None:
-        raise NotFound(f"There is no version {number}")
-    return version
+    return service.find_version(number)
 
 
 @router.post(
@@ -307,23 +293,14 @@ def end_maintenance(request: HttpRequest, level: Literal["full", "uploads"] = "f
 )
 def show_processes(request: HttpRequest) -> object:
     """Return the version that each process applies."""
-    snapshot = _newest()
-    processes = list_processes(current.backend().reports(), snapshot.version, snapshot.stamp)
+    newest = service.newest()
+    processes = list_processes(current.backend().reports(), newest.number, newest.stamp)
     return {
-        "version": snapshot.version,
-        "stamp": snapshot.stamp,
+        "version": newest.number,
+        "stamp": newest.stamp,
         "applied": sum(applied for _report, applied in processes),
         "processes": [report._asdict() | {"applied": applied} for report, applied in processes],
     }
-
-
-def _newest() -> Snapshot:
-    version = service.newest()
-    return Snapshot(version.number, version.stamp, version.values)
-
-
-def _differences(changes: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, str | None]]:
-    return {entry: {"old": old, "new": new} for entry, old, new in changes}
 
 
 def _author(request: HttpRequest, source: str, why: str = "") -> service.Author:

@@ -7,7 +7,6 @@ uploads only, and opens it again.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NamedTuple
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -18,13 +17,13 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tecken.errors import BadOption, Conflict, InvalidInput, NotFound, Unavailable
+from tecken.errors import BadOption, Conflict, InvalidInput, Unavailable
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import Level, Report
+from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE, find_option
-from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_problems, find_unknown, list_processes
+from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_processes
 from tecken.web.auth import SitePage, need, page
 from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, parse_instant, read_edits
@@ -37,17 +36,6 @@ MAX_LISTED = 5
 MAX_DIGITS = 18
 
 
-class Fleet(NamedTuple):
-    """Processes, and whether each has the newest version. None: Redis does not answer."""
-
-    reports: list[tuple[Report, bool]] | None
-
-    @property
-    def applied(self) -> int:
-        """Number of processes that have the newest version."""
-        return sum(applied for _report, applied in self.reports or [])
-
-
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def show_options(request: HttpRequest) -> HttpResponse:
@@ -55,24 +43,16 @@ def show_options(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         need(user_of(request), CHANGE)
         return _save(request)
-    known = request.GET.get("known")
-    return _render_form(request, Edits({}, {})) if known is None else _render_news(request, known)
-
-
-def _render_news(request: HttpRequest, known: str) -> HttpResponse:
-    newest = service.newest()
-    if str(newest.number) == known:
+    known, newest = request.GET.get("known"), service.newest()
+    if known is None:
+        return _render_form(request, Edits({}, {}))
+    if known == str(newest.number):
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
-    context = {
-        "newest": newest,
-        "changed": list(newest.changes.values_list("entry", flat=True)) if newest.pk else [],
-        "may_change": user_of(request).has_perm(CHANGE),
-    }
-    return render(request, "config/news.html", context)
+    return _render(request, "news", newest=newest, changed=list(newest.changed))
 
 
 def _save(request: HttpRequest) -> HttpResponse:
-    number, now = parse_version(request.POST.get("version", "")), timezone.now()
+    number, now = _parse_version(request.POST.get("version", "")), timezone.now()
     texts = service.find_texts(number) if number else {}
     form = {name: str(text) for name, text in request.POST.items()}
     # The form is compared with the version that it shows, not with the newest one. Otherwise a field that the
@@ -80,20 +60,17 @@ def _save(request: HttpRequest) -> HttpResponse:
     edits = read_edits(form, build_rows(Snapshot(number, "", texts), now), texts, now)
     if "look" in form:
         return _render_form(request, edits, is_comparison=True)
-    problems = edits.problems | find_problems(edits.changes, texts)
-    if problems:
-        return _render_form(request, edits._replace(problems=problems), HTTPStatus.BAD_REQUEST)
-    if not edits.changes:
-        messages.info(request, "Nothing was changed.")
-        return redirect("config")
-    try:
-        outcome = service.change(edits.changes, expected=number, **author(request, "page"))
-    except BadOption as error:
-        edits = edits._replace(problems={"form": str(error)})
+    if edits.problems:
         return _render_form(request, edits, HTTPStatus.BAD_REQUEST)
+    try:
+        if edits.changes:
+            outcome = service.change(edits.changes, expected=number, **_author(request, "page"))
+            return _redirect_with(request, outcome)
+    except BadOption as error:
+        return _render_form(request, edits._replace(problems=error.problems), HTTPStatus.BAD_REQUEST)
     except Conflict as error:
         return _render_form(request, edits, HTTPStatus.CONFLICT, conflict=str(error))
-    show_outcome(request, outcome)
+    messages.info(request, "Nothing was changed.")
     return redirect("config")
 
 
@@ -105,27 +82,30 @@ def _render_form(
     is_comparison: bool = False,
 ) -> HttpResponse:
     newest = service.newest()
-    snapshot = Snapshot(newest.number, newest.stamp, newest.values)
+    rows = build_rows(newest.snapshot, timezone.now())
+    try:
+        processes = list_processes(current.backend().reports(), newest.number, newest.stamp)
+    except Unavailable:
+        processes = None
     window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
-    context = {
-        "tab": "options",
-        "newest": newest,
-        "state": current.state(),
-        "fleet": find_fleet(newest),
-        "groups": build_fields(build_rows(snapshot, timezone.now()), edits, _find_last_changes()),
-        "unset": {key for key, text in edits.changes.items() if text is None},
-        "unknown": find_unknown(snapshot),
-        "names": list(CATALOGUE),
-        "window": {name.removeprefix("window-"): request.POST.get(name, "") for name in WINDOW},
-        "window_problem": next(iter(window_problems), ""),
-        "problem": edits.problems.get("form", ""),
-        "problems": len(edits.problems),
-        "conflict": conflict,
-        "is_comparison": is_comparison,
-        "why": request.POST.get("why", ""),
-        "may_change": user_of(request).has_perm(CHANGE),
-    }
-    return render(request, "config/options.html", context, status=status)
+    return _render(
+        request,
+        "options",
+        status=status,
+        newest=newest,
+        state=current.state(),
+        processes=processes,
+        applied=sum(has_applied for _report, has_applied in processes or ()),
+        fields=list(build_fields(rows, edits, _find_last_changes())),
+        unset={key for key, text in edits.changes.items() if text is None},
+        unknown=find_unknown(newest.snapshot),
+        names=list(CATALOGUE),
+        window={name.removeprefix("window-"): request.POST.get(name, "") for name in WINDOW},
+        window_problem=next(iter(window_problems), ""),
+        problems=len(edits.problems),
+        conflict=conflict,
+        is_comparison=is_comparison,
+    )
 
 
 def _find_last_changes() -> dict[str, Change]:
@@ -135,12 +115,12 @@ def _find_last_changes() -> dict[str, Change]:
     return {change.entry: change for change in changes}
 
 
-def find_fleet(newest: Version) -> Fleet:
-    """Return the processes that have reported their version."""
-    try:
-        return Fleet(list_processes(current.backend().reports(), newest.number, newest.stamp))
-    except Unavailable:
-        return Fleet(None)
+def _render(
+    request: HttpRequest, template: str, status: HTTPStatus = HTTPStatus.OK, **context: object
+) -> HttpResponse:
+    """Render a template of the configuration, with what all of them need."""
+    context |= {"may_change": user_of(request).has_perm(CHANGE), "why": request.POST.get("why", "")}
+    return render(request, f"config/{template}.html", context, status=status)
 
 
 def user_of(request: HttpRequest) -> User:
@@ -149,42 +129,41 @@ def user_of(request: HttpRequest) -> User:
     return request.user
 
 
-def author(request: HttpRequest, source: str) -> service.Author:
+def _author(request: HttpRequest, source: str) -> service.Author:
     """Return the author of a change, with the reason in the form."""
-    user = user_of(request)
-    by, why = user.email or user.get_username(), request.POST.get("why", "").strip()
-    return {"by": by, "user": user, "why": why, "source": source}
+    user, why = user_of(request), request.POST.get("why", "").strip()
+    return {"by": user.email or user.get_username(), "user": user, "why": why, "source": source}
 
 
-def parse_version(text: str) -> int:
+def _parse_version(text: str) -> int:
     """Return the version number; 0, before the first one, for any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
 
 
-def show_outcome(request: HttpRequest, outcome: service.Outcome) -> None:
-    """Add a message with the changes and the processes that have them."""
-    if not outcome.changed:
+def _redirect_with(request: HttpRequest, outcome: service.Outcome) -> HttpResponse:
+    """Show the options, with a message of the changes and the processes that have them."""
+    if outcome.changed:
+        changes = [f"{key} {_quote(old)} → {_quote(new)}" for key, (old, new) in outcome.changed.items()]
+        is_complete, progress = _wait_for_rollout(outcome)
+        level = messages.SUCCESS if is_complete else messages.WARNING
+        messages.add_message(request, level, f"Version {outcome.version}: {_list(changes)}; {progress}.")
+    else:
         messages.info(request, "Nothing was changed.")
-        return
-    changes = [f"{key} {_quote(old)} → {_quote(new)}" for key, (old, new) in outcome.changed.items()]
-    is_complete, progress = _wait_for_rollout(outcome)
-    level = messages.SUCCESS if is_complete else messages.WARNING
-    messages.add_message(request, level, f"Version {outcome.version}: {_list(changes)}; {progress}.")
+    return redirect("config")
 
 
 def _wait_for_rollout(outcome: service.Outcome) -> tuple[bool, str]:
     if not outcome.distributed:
         return False, "recorded, but Redis does not answer: the processes get it when it does"
     try:
-        # The last report counts: by then all processes have the version, or the time is over.
-        *_, progress = service.follow_rollout(outcome.version, outcome.stamp, WAIT_SECONDS, outcome.sent_at)
+        progress = service.wait_for_rollout(outcome, WAIT_SECONDS)
     except Unavailable:
         return False, "Redis does not answer, so it is unknown which processes have it"
     if not progress.processes:
         return True, "no process has reported yet"
-    milliseconds = f"{progress.elapsed * 1000:.0f} ms"
-    text = f"applied by {progress.applied} of {progress.processes} processes in {milliseconds}"
-    return not progress.waiting, text + (f"; waiting for {_list(progress.waiting)}" * bool(progress.waiting))
+    if not progress.waiting:
+        return True, str(progress)
+    return False, f"{progress}; waiting for {_list(progress.waiting)}"
 
 
 def _quote(text: str | None) -> str:
@@ -219,61 +198,43 @@ def show_versions(request: HttpRequest) -> HttpResponse:
     option = request.GET.get("option", "").replace("\0", "")
     if option:
         found = found.filter(pk__in=service.find_changes(option).values("version"))
-    before = parse_version(request.GET.get("before", ""))
-    if before:
+    if before := _parse_version(request.GET.get("before", "")):
         found = found.filter(number__lt=before)
     rows = list(found[: VERSIONS_SHOWN + 1])
-    context = {
-        "tab": "history",
-        "versions": [(version, _list_changes(version)) for version in rows[:VERSIONS_SHOWN]],
-        "before": rows[VERSIONS_SHOWN - 1].number if len(rows) > VERSIONS_SHOWN else None,
-        "newest": service.newest().number,
-        "may_change": user_of(request).has_perm(CHANGE),
-        "option": option,
-        "names": list(CATALOGUE),
-    }
-    return render(request, "config/history.html", context)
+    return _render(
+        request,
+        "history",
+        versions=rows[:VERSIONS_SHOWN],
+        before=rows[VERSIONS_SHOWN - 1].number if len(rows) > VERSIONS_SHOWN else None,
+        newest=service.newest().number,
+        option=option,
+        names=list(CATALOGUE),
+    )
 
 
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def show_version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a version and what changed since; roll back to it."""
-    if request.method != "POST":
-        return _render_versions(request, number)
-    need(user_of(request), CHANGE)
-    try:
-        expected = parse_version(request.POST.get("version", ""))
-        outcome = service.rollback(number, expected=expected, **author(request, "rollback"))
-    except Conflict as error:
-        return _render_versions(request, number, HTTPStatus.CONFLICT, str(error))
-    show_outcome(request, outcome)
-    return redirect("config")
-
-
-def _list_changes(version: Version) -> list[tuple[str, str | None, str | None]]:
-    return [(change.entry, change.old, change.new) for change in version.changes.all()]
-
-
-def _render_versions(
-    request: HttpRequest, number: int, status: HTTPStatus = HTTPStatus.OK, conflict: str = ""
-) -> HttpResponse:
-    version = Version.objects.filter(number=number).first()
-    if version is None:
-        raise NotFound(f"There is no version {number}")
-    newest = service.newest()
-    since = service.difference(newest.values, version.values)
-    context = {
-        "tab": "history",
-        "version": version,
-        "changed": _list_changes(version),
-        "newest": newest,
-        "since": [(key, present, former) for key, (present, former) in since.items()],
-        "conflict": conflict,
-        "why": request.POST.get("why", ""),
-        "may_change": user_of(request).has_perm(CHANGE),
-    }
-    return render(request, "config/version.html", context, status=status)
+    conflict = ""
+    if request.method == "POST":
+        need(user_of(request), CHANGE)
+        try:
+            expected = _parse_version(request.POST.get("version", ""))
+            outcome = service.rollback(number, expected=expected, **_author(request, "rollback"))
+            return _redirect_with(request, outcome)
+        except Conflict as error:
+            conflict = str(error)
+    version, newest = service.find_version(number), service.newest()
+    return _render(
+        request,
+        "version",
+        status=HTTPStatus.CONFLICT if conflict else HTTPStatus.OK,
+        version=version,
+        newest=newest,
+        since=service.difference(newest.values, version.values),
+        conflict=conflict,
+    )
 
 
 HISTORY_PAGE = SitePage(
@@ -288,9 +249,8 @@ HISTORY_PAGE = SitePage(
 
 # Maintenance
 
-LEVELS: dict[str, Level] = {"full": "full", "uploads": "uploads"}
-TITLES = {"full": "The whole site", "uploads": "Uploads"}
-FIELDS = ("level", "message", "retry_after", "until")
+TITLES: dict[Level, str] = {"full": "The whole site", "uploads": "Uploads"}
+FIELDS = ("message", "retry_after", "until")
 
 
 @page(CHANGE, VIEW)
@@ -300,15 +260,22 @@ def show_maintenance(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _render_maintenance(request)
     need(user_of(request), CHANGE)
-    level = LEVELS.get(request.POST.get("level", ""))
+    level: Level | None = next((level for level in TITLES if level == request.POST.get("level")), None)
     if level is None:
         raise InvalidInput("level: should be full or uploads")
     if request.POST.get("action") == "end":
         service.end_maintenance(level)
         messages.success(request, "The site is open." if level == "full" else "Uploads are open.")
         return redirect("maintenance")
+    message, retry_after, until = (request.POST.get(name, "").strip() for name in FIELDS)
     try:
-        _begin(request, level)
+        service.begin_maintenance(
+            level,
+            find_option("maintenance_message").parse(message) if message else "",
+            find_option("maintenance_retry_after_seconds").parse(retry_after) if retry_after else None,
+            parse_instant(until),
+            _author(request, "page")["by"],
+        )
     except InvalidInput as error:
         return _render_maintenance(request, str(error), HTTPStatus.BAD_REQUEST)
     text = "The site is under maintenance" if level == "full" else "Uploads are closed"
@@ -316,32 +283,21 @@ def show_maintenance(request: HttpRequest) -> HttpResponse:
     return redirect("maintenance")
 
 
-def _begin(request: HttpRequest, level: Level) -> None:
-    _level, message, retry_after, until = (request.POST.get(name, "").strip() for name in FIELDS)
-    service.begin_maintenance(
-        level,
-        find_option("maintenance_message").parse(message) if message else "",
-        find_option("maintenance_retry_after_seconds").parse(retry_after) if retry_after else None,
-        parse_instant(until),
-        author(request, "page")["by"],
-    )
-
-
 def _render_maintenance(
     request: HttpRequest, problem: str = "", status: HTTPStatus = HTTPStatus.OK
 ) -> HttpResponse:
     levels, options = current.backend().head().levels, current.options()
     retry_after = find_option("maintenance_retry_after_seconds")
-    context = {
-        "tab": "maintenance",
-        "levels": [(level, TITLES[level], state) for level, state in levels.items()],
-        "problem": problem,
-        "sent": {name: request.POST.get(name, "") for name in FIELDS},
-        "message": options.maintenance_message,
-        "retry_after": retry_after.format(options.maintenance_retry_after_seconds),
-        "may_change": user_of(request).has_perm(CHANGE),
-    }
-    return render(request, "config/maintenance.html", context, status=status)
+    return _render(
+        request,
+        "maintenance",
+        status=status,
+        levels=[(level, TITLES[level], state) for level, state in levels.items()],
+        problem=problem,
+        sent={name: request.POST.get(name, "") for name in ("level", *FIELDS)},
+        message=options.maintenance_message,
+        retry_after=retry_after.format(options.maintenance_retry_after_seconds),
+    )
 
 
 MAINTENANCE_PAGE = SitePage(

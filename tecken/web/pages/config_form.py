@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from itertools import groupby
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from tecken.errors import InvalidInput
+from tecken.runtimeconfig.backend import to_utc
 from tecken.runtimeconfig.models import Change
 from tecken.runtimeconfig.snapshot import Entry, OptionRow
 
@@ -19,42 +19,7 @@ class Edits(NamedTuple):
     """Changes by entry, and the problems of fields, by entry or name of the field."""
 
     changes: dict[str, str | None]
-    problems: dict[str, str]
-
-
-class Field(NamedTuple):
-    """Field of an option; `last` is its newest change."""
-
-    row: OptionRow
-    edits: Edits
-    last: Change | None
-
-    @property
-    def has_several_lines(self) -> bool:
-        """Whether the text may have several lines."""
-        return self.row.option.kind in SEVERAL_LINES
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the user has changed the text."""
-        return self.row.option.name in self.edits.changes
-
-    @property
-    def text(self) -> str:
-        """Text that the user typed, or else the saved one."""
-        edited = self.edits.changes.get(self.row.option.name)
-        return saved_text(self.row) if edited is None else edited
-
-    @property
-    def scheduled_text(self) -> str:
-        """The value in force, where a window replaces the text of the field."""
-        value = self.row.option.format(self.row.value)
-        return value if self.row.scheduled and value != saved_text(self.row) else ""
-
-    @property
-    def problem(self) -> str:
-        """Reason why the text cannot be used; empty for a valid one."""
-        return self.edits.problems.get(self.row.option.name, self.row.bad)
+    problems: Mapping[str, str]
 
 
 def read_edits(
@@ -64,7 +29,7 @@ def read_edits(
     changes: dict[str, str | None] = {}
     for row in rows:
         name = row.option.name
-        if name in form and _visible(row, form[name]) != _visible(row, saved_text(row)):
+        if name in form and _visible(row, form[name]) != _visible(row, _saved_text(row)):
             changes[name] = form[name].replace("\r\n", "\n")
     changes |= {key: None for key in texts if f"unset:{key}" in form}
     try:
@@ -73,28 +38,35 @@ def read_edits(
         return Edits(changes, {"window": str(error)})
 
 
-def saved_text(row: OptionRow) -> str:
-    """Return the text that is set, or that of the default."""
-    return row.option.default_text if row.text is None else row.text
+def build_fields(
+    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change]
+) -> Iterator[dict[str, Any]]:
+    """Yield the fields. `text` is what the user typed, or else the saved text; `last` the newest change."""
+    for row in rows:
+        name, saved, in_force = row.option.name, _saved_text(row), row.option.format(row.value)
+        edited = edits.changes.get(name)
+        yield {
+            "option": row.option,
+            "row": row,
+            "text": saved if edited is None else edited,
+            "has_several_lines": row.option.kind in SEVERAL_LINES,
+            "is_changed": name in edits.changes,
+            "scheduled_text": in_force if row.scheduled and in_force != saved else "",
+            "problem": edits.problems.get(name, row.bad),
+            "last": last.get(name),
+        }
 
 
 def parse_instant(text: str) -> datetime | None:
     """Return the instant of a browser's field for date and time, in UTC. Raises InvalidInput."""
-    if not text:
-        return None
     try:
-        instant = datetime.fromisoformat(text)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return to_utc(datetime.fromisoformat(text)) if text else None
     except (ValueError, OverflowError):
         raise InvalidInput(f"A time should be such as 2026-11-21 22:00, not {text[:80]!r}") from None
 
 
-def build_fields(
-    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change]
-) -> list[tuple[str, list[Field]]]:
-    """Return the fields by group."""
-    fields = (Field(row, edits, last.get(row.option.name)) for row in rows)
-    return [(title, list(group)) for title, group in groupby(fields, lambda field: field.row.option.group)]
+def _saved_text(row: OptionRow) -> str:
+    return row.option.default_text if row.text is None else row.text
 
 
 def _visible(row: OptionRow, text: str) -> str:
