@@ -20,7 +20,8 @@ from redis.connection import AbstractConnection
 
 from tecken.accounts.sessions import SALT, STAFF_COOKIE
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.backend import Change, ConfigBackend, Level, Maintenance, format_maintenance
+from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.web import middleware
 from tests.accounts.people import key
 
@@ -38,6 +39,7 @@ def backend() -> ConfigBackend:
     The fixture of the same name in conftest.py replaces it by one that the watcher polls.
     """
     current.reset()
+    current.start()
     return current.backend()
 
 
@@ -122,7 +124,7 @@ def test_maintenance_end_restores_responses(client: Client, shut: Shut) -> None:
 
 
 def test_maintenance_with_invalid_text_closes_site(client: Client, shut: Shut) -> None:
-    for text in ("", "x", "[]", '{"message": 1}', "\ud800", "0"):
+    for text in ("", "x", "[]", '{"message": 1}', "\N{REPLACEMENT CHARACTER}", "0"):
         current.backend().set_maintenance("full", text, None)
         assert client.get("/").json() == DEFAULT
         shut()

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from tecken.errors import Unavailable
 from tecken.management.text import format_time
 from tecken.runtimeconfig import current, service
-from tecken.runtimeconfig.backend import ConfigBackend, Report, Values
+from tecken.runtimeconfig.backend import Report, Values
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.service import database
@@ -45,38 +46,28 @@ def read_picture() -> ConfigOverview:
     Raises:
         Unavailable: Neither the backend nor the database answers.
     """
+    recorded, setters, processes, warnings = Version(number=0), {}, [], []
     try:
         snapshot = Snapshot(*current.backend().read())
         processes = list_processes(current.backend().reports(), snapshot.version, snapshot.stamp)
     except Unavailable as error:
-        last, setters = _read_recorded()
-        return ConfigOverview(last.snapshot, last, setters, [], [f"these are the database's values: {error}"])
+        snapshot = None
+        warnings.append(f"these are the database's values: {error}")
     try:
-        last, setters = _read_recorded()
+        with database():
+            recorded = service.newest()
+            setters = service.find_last_changes()
     except Unavailable as error:
-        warnings = [f"it is unknown who set what: {error}"]
-        return ConfigOverview(snapshot, Version(number=0), {}, processes, warnings)
-    warnings = []
-    if (snapshot.version, snapshot.stamp) != (last.number, last.stamp):
+        if snapshot is None:
+            raise
+        warnings.append(f"it is unknown who set what: {error}")
+    snapshot = snapshot or recorded.snapshot
+    if not warnings and (snapshot.version, snapshot.stamp) != (recorded.number, recorded.stamp):
         warnings.append(
-            f"the database has version {last.number}, the processes read {snapshot.version}: "
+            f"the database has version {recorded.number}, the processes read {snapshot.version}: "
             "they will agree within a minute"
         )
-    return ConfigOverview(snapshot, last, setters, processes, warnings)
-
-
-def _read_recorded() -> tuple[Version, dict[str, Change]]:
-    """Return the newest version, and the newest change of each of its entries."""
-    with database():
-        last = service.newest()
-        newest_first = list(service.find_changes().filter(entry__in=list(last.values)))
-        return last, {change.entry: change for change in reversed(newest_first)}
-
-
-def find_text(snapshot: Snapshot, name: str, now: datetime) -> str:
-    """Return the text of an option that is in force at `now`."""
-    key = snapshot.in_force(now).get(name)
-    return CATALOGUE[name].default_text if key is None else snapshot.texts[key]
+    return ConfigOverview(snapshot, recorded, setters, processes, warnings)
 
 
 def list_lines(picture: ConfigOverview, now: datetime) -> Iterator[str]:
@@ -112,7 +103,7 @@ def _version_line(picture: ConfigOverview) -> str:
 
 def _row_lines(picture: ConfigOverview, row: OptionRow, now: datetime) -> Iterator[str]:
     option = row.option
-    yield f"  {option.name} = {find_text(picture.snapshot, option.name, now)}"
+    yield f"  {option.name} = {row.in_force}"
     yield f"      {option.text}"
     yield f"      {option.allowed}; default {option.default_text or 'empty'}"
     if row.text is not None:

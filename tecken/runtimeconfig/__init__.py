@@ -4,14 +4,11 @@ A change is recorded in the database as a version and sent to a backend (`backen
 file for one host). A watcher in each process applies it, usually within milliseconds and
 always within about a second; requests and jobs read plain attributes from memory.
 
-    options.Options             registry: every option with its type, default, bounds and description
-    option.Option               conversion between an operator's text and a value
-    snapshot.Snapshot           immutable version, from which the options of a request are computed
-    snapshot.Entry, snapshot.Rollout    values for a time, and for some requests, users or tokens
+    options, option             registry of all options; conversion between an operator's text and a value
+    snapshot                    immutable version, from which the options of a request are computed
     current                     what other packages use: options(), pinned(), on_change(), maintenance()
-    process.Process, watcher.Watcher    state of a process, and the thread that keeps it up to date
-    service                     changes, and the versions in the database
-    backend.ConfigBackend       interface of backends; backend.MemoryBackend is for tests
+    process, watcher            state of a process, and the thread that keeps it up to date
+    service, models             changes, and the versions in the database
 
 What must never happen:
 

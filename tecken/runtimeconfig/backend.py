@@ -1,4 +1,4 @@
-"""Interface of the place that distributes the configuration to all processes, and the records it carries.
+"""Records that backends carry.
 
 Any text of a maintenance key begins maintenance, so an operator needs only redis-cli.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, TypeAdapter, ValidationError
 
@@ -73,46 +72,6 @@ class Hint(NamedTuple):
     """Message after which the backend must be polled."""
 
     text: str
-
-
-class Subscription(Protocol):
-    """Messages about changes."""
-
-    def next(self, seconds: float) -> Values | Hint | None:
-        """Wait for at most `seconds`. Raises Unavailable when the connection is lost."""
-        ...
-
-
-class ConfigBackend(Protocol):
-    """Shared store. Each method has one short deadline and raises Unavailable when it passes."""
-
-    def head(self) -> ConfigHead:
-        """Return version, stamp and maintenance, at little cost."""
-        ...
-
-    def read(self) -> Values:
-        """Return the texts of the current version."""
-        ...
-
-    def write(self, change: Change, texts: Mapping[str, str], expected: int) -> None:
-        """Replace all texts and notify subscribers. Raises Conflict unless the version is `expected`."""
-        ...
-
-    def report(self, report: Report) -> None:
-        """Store the report of this process."""
-        ...
-
-    def reports(self) -> list[Report]:
-        """Return the reports of the last REPORT_SECONDS."""
-        ...
-
-    def set_maintenance(self, level: Level, text: str | None, until: datetime | None) -> None:
-        """Begin maintenance, which ends by itself at `until`; end it when `text` is None."""
-        ...
-
-    def subscribe(self) -> AbstractContextManager[Subscription]:
-        """Subscribe to all later changes, if the backend sends messages."""
-        ...
 
 
 class Document(BaseModel):

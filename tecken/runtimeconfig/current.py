@@ -22,9 +22,9 @@ from uuid import uuid4
 from django.conf import settings
 
 from tecken import redisclient
-from tecken.runtimeconfig.backend import ConfigBackend, Maintenance
-from tecken.runtimeconfig.backends.file import FileBackend
-from tecken.runtimeconfig.backends.redis import RedisBackend
+from tecken.runtimeconfig.backend import Maintenance
+from tecken.runtimeconfig.backends import ConfigBackend, FileBackend, RedisBackend
+from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import Options
 from tecken.runtimeconfig.process import ForkLock, Process
 from tecken.runtimeconfig.snapshot import Snapshot, Subject, check_all
@@ -57,7 +57,7 @@ class Runtime:
         self.kind = "command"
         self.backend: ConfigBackend | None = None
         self.watcher: Watcher | None = None
-        self.reconcile: Callable[[], None] = lambda: None
+        self.reconcile: Callable[[], bool] = lambda: True
         self.start_lock = threading.RLock()
         self.reconcile_lock = ForkLock(RECONCILE_FORK_SECONDS)
 
@@ -112,13 +112,19 @@ def is_stale() -> bool:
 
 
 @contextmanager
-def pinned(subject: Subject | None = None) -> Iterator[None]:
-    """Keep one version until the end; inside another pin, keep the version of that one."""
+def pinned(subject: Subject | None = None, texts: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Keep one version until the end; inside another pin, keep the version of that one.
+
+    `texts` replace the set ones and their windows, for a request that overrides them. Raises BadOption.
+    """
     pin = _pin.get()
-    if pin is None or subject is not None:
-        pin = _compute_pin(pin, subject)
-    with _pinned_to(pin):
+    if pin is None or subject is not None or texts:
+        pin = _compute_pin(pin, subject, texts)
+    token = _pin.set(pin)
+    try:
         yield
+    finally:
+        _pin.reset(token)
 
 
 def repin(subject: Subject) -> None:
@@ -126,18 +132,6 @@ def repin(subject: Subject) -> None:
     pin = _pin.get()
     if pin is not None and pin.snapshot.has_rollouts:
         _pin.set(_compute_pin(pin, subject))
-
-
-@contextmanager
-def request_override(texts: Mapping[str, str]) -> Iterator[None]:
-    """Pin these texts instead of the set ones and their windows. Raises BadOption."""
-    check_all(texts)
-    pin = _compute_pin(_pin.get())
-    names = {key.partition("@")[0] for key in texts}
-    others = {key: text for key, text in pin.snapshot.texts.items() if key.partition("@")[0] not in names}
-    pin.snapshot = Snapshot(pin.snapshot.version, pin.snapshot.stamp, {**others, **texts})
-    with _pinned_to(_compute_pin(pin)):
-        yield
 
 
 def on_change(option: str, function: Callable[[Any], None]) -> None:
@@ -155,9 +149,17 @@ def follow_log_level() -> None:
 
 @contextmanager
 def overridden(**values: object) -> Iterator[None]:
-    """Replace values in all threads, for a test. Texts are parsed. Raises BadOption."""
-    with _started_process().overridden(values):
+    """Replace values in all threads until the next change, for a test. Raises BadOption."""
+    process = _started_process()
+    before, texts = process.snapshot, {name: to_text(value) for name, value in values.items()}
+    process.snapshot = mine = _replace_texts(before, texts)
+    process.refresh()
+    try:
         yield
+    finally:
+        if process.snapshot is mine:
+            process.snapshot = before
+            process.refresh()
 
 
 def maintenance() -> Maintenance | None:
@@ -209,7 +211,7 @@ def set_kind(kind: str) -> None:
     _runtime.kind = kind
 
 
-def set_reconciler(reconcile: Callable[[], None]) -> None:
+def set_reconciler(reconcile: Callable[[], bool]) -> None:
     """Set the function that watchers call when backend and database may differ."""
     _runtime.reconcile = reconcile
 
@@ -227,20 +229,23 @@ def reset() -> None:
         _runtime.backend, _runtime.watcher, _runtime.process = None, None, Process()
 
 
-def _compute_pin(pin: Pin | None, subject: Subject | None = None) -> Pin:
+def _compute_pin(pin: Pin | None, subject: Subject | None, texts: Mapping[str, str] | None = None) -> Pin:
     """Return a pin for a subject, of the version of `pin` or else of the newest one."""
     process = _started_process()
-    moment = (pin.snapshot, pin.now, pin.age) if pin else (process.snapshot, datetime.now(UTC), process.age)
-    return Pin(*moment, process.options_for(*moment, subject))
+    snapshot, now, age = process.snapshot, datetime.now(UTC), process.age
+    if pin is not None:
+        snapshot, now, age = pin.snapshot, pin.now, pin.age
+    if texts:
+        snapshot = _replace_texts(snapshot, texts)
+    return Pin(snapshot, now, age, snapshot.options(now, subject, age))
 
 
-@contextmanager
-def _pinned_to(pin: Pin) -> Iterator[None]:
-    token = _pin.set(pin)
-    try:
-        yield
-    finally:
-        _pin.reset(token)
+def _replace_texts(snapshot: Snapshot, texts: Mapping[str, str]) -> Snapshot:
+    """Return a version with these texts instead of those of their options and windows. Raises BadOption."""
+    check_all(texts)
+    names = {key.partition("@")[0] for key in texts}
+    others = {key: text for key, text in snapshot.texts.items() if key.partition("@")[0] not in names}
+    return Snapshot(snapshot.version, snapshot.stamp, {**others, **texts})
 
 
 def _started_process() -> Process:
@@ -277,11 +282,12 @@ def _poll() -> None:
         _runtime.watcher.poll()
 
 
-def _reconcile() -> None:
+def _reconcile() -> bool:
     """Reconcile, unless this is a command, which may end before it is done."""
-    if _runtime.kind != "command":
-        with _runtime.reconcile_lock:
-            _runtime.reconcile()
+    if _runtime.kind == "command":
+        return True
+    with _runtime.reconcile_lock:
+        return _runtime.reconcile()
 
 
 def _before_fork() -> None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from tecken import metrics
-from tecken.errors import BadOption
 from tecken.runtimeconfig.backend import ConfigHead, Level, Maintenance, Values
 from tecken.runtimeconfig.options import Options, find_option
-from tecken.runtimeconfig.snapshot import EMPTY, Snapshot, Subject
+from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
 
 
 class ForkLock:
@@ -97,7 +93,6 @@ class Process:
         self.lock = ForkLock(FORK_SECONDS)
         self._contact_at = time.monotonic()
         self._levels: dict[Level, Maintenance | None] = {}
-        self._overrides: dict[str, Any] = {}
         self._followers: list[Follower] = []
 
     @property
@@ -109,11 +104,6 @@ class Process:
         """Return the maintenance of a level; None if it is open, or the end has passed."""
         maintenance = self._levels.get(level)
         return None if maintenance is None or maintenance.is_over else maintenance
-
-    def options_for(self, snapshot: Snapshot, now: datetime, age: float, subject: Subject | None) -> Options:
-        """Return the options of a request or job."""
-        options = snapshot.options(now, subject, age)
-        return options.model_copy(update=self._overrides) if self._overrides else options
 
     def apply(self, values: Values, source: str, *, is_message_missed: bool = False) -> None:
         """Put a version in force. `source` is a label of the metric: message or read."""
@@ -140,7 +130,7 @@ class Process:
     def refresh(self) -> None:
         """Compute the options again: windows begin and end, and values expire without the backend."""
         with self.lock:
-            self.options = self.options_for(self.snapshot, datetime.now(UTC), self.age, None)
+            self.options = self.snapshot.options(datetime.now(UTC), age=self.age)
             for follower in list(self._followers):
                 follower.notify(self.options)
 
@@ -150,25 +140,6 @@ class Process:
         with self.lock:
             self._followers.append(follower)
             self.refresh()
-
-    @contextmanager
-    def overridden(self, values: Mapping[str, object]) -> Iterator[None]:
-        """Replace values for a test."""
-        names = [find_option(name).name for name in values]
-        try:
-            checked = Options.model_validate(values)
-        except ValidationError as error:
-            raise BadOption(str(error)) from None
-        with self.lock:
-            before = self._overrides
-            self._overrides = before | {name: getattr(checked, name) for name in names}
-            self.refresh()
-        try:
-            yield
-        finally:
-            with self.lock:
-                self._overrides = before
-                self.refresh()
 
     def after_fork_in_child(self) -> None:
         """Keep the parent's values until the first read, which starts a watcher."""

@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from tecken.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
-from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends import FileBackend
 from tecken.runtimeconfig.models import Change as RecordedChange
 from tecken.runtimeconfig.models import Difference, TextChange, Version
 from tecken.runtimeconfig.option import replace_unstorable, shorten
@@ -94,6 +94,13 @@ def find_changes(option: str | None = None) -> QuerySet[RecordedChange]:
     """Return changes, newest first: all of them, or those of an option and its windows."""
     changes = RecordedChange.objects.select_related("version", "version__user")
     return changes.filter(Q(entry=option) | Q(entry__startswith=f"{option}@")) if option else changes
+
+
+def find_last_changes() -> dict[str, RecordedChange]:
+    """Return the newest change of each entry that was ever set."""
+    newest = RecordedChange.objects.order_by().values("entry").annotate(newest=Max("pk")).values("newest")
+    changes = RecordedChange.objects.filter(pk__in=newest).select_related("version")
+    return {change.entry: change for change in changes}
 
 
 def append(
@@ -207,16 +214,26 @@ def rollback(number: int, *, expected: int | None = None, **author: Unpack[Autho
     return replace(usable, expected=expected, **author)
 
 
-def reconcile() -> None:
+def reconcile() -> bool:
     """Bring backend and database into agreement. Safe in many processes at once: one of them does it.
 
-    A database or backend that does not answer is logged; the next call tries again.
+    Return False, after a line in the log, when one of them does not answer; call it again then.
     """
-    try:
-        with database():
-            _synchronize()
-    except Unavailable as error:
-        logger.warning("Configuration not compared with the database: %s (%s)", error, error.__cause__)
+    reason: Exception | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            with database():
+                _reconcile_once()
+        except Conflict as error:
+            reason = error
+        except Unavailable as error:
+            reason = error
+            break
+        else:
+            return True
+    cause = reason and reason.__cause__
+    logger.warning("Configuration not compared with the database: %s (%s)", reason, cause)
+    return False
 
 
 def wait_for_rollout(outcome: Outcome, seconds: float) -> RolloutProgress:
@@ -262,37 +279,17 @@ def _record(author: Author, change: TextsChange, expected: int | None) -> Outcom
         raise InvalidInput(f"the reason {shorten(reason)!r} has characters that a database cannot store")
     with database():
         # Changes by hand are recorded first, so that this one is compared with the values in force.
-        _try_to_synchronize()
+        reconcile()
         version, changed = append(author, change, expected=expected)
         sent_at = time.monotonic()
-        return Outcome(version.number, version.stamp, changed, _try_to_synchronize(), sent_at)
+        # Errors of the database count as well: a change that is recorded must not be reported as failed.
+        is_distributed = reconcile()
+        if not is_distributed:
+            current.reconcile_soon()
+        return Outcome(version.number, version.stamp, changed, is_distributed, sent_at)
 
 
-def _try_to_synchronize() -> bool:
-    """Synchronize; on failure request it from the watcher and return False.
-
-    Errors of the database count as well: a change that is recorded must not be reported as failed.
-    """
-    try:
-        with database():
-            _synchronize()
-    except Unavailable as error:
-        logger.warning("Configuration not delivered: %s (%s); retrying", error, error.__cause__)
-        current.reconcile_soon()
-        return False
-    return True
-
-
-def _synchronize() -> None:
-    for _ in range(ATTEMPTS):
-        try:
-            return _synchronize_once()
-        except Conflict:
-            continue
-    raise Unavailable(f"other processes changed it {ATTEMPTS} times meanwhile")
-
-
-def _synchronize_once() -> None:
+def _reconcile_once() -> None:
     # The backend is read before the database. In the other order a version that is recorded between the two
     # reads would appear as one that the database has lost.
     found, last = current.backend().read(), newest()

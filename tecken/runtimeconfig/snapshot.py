@@ -265,25 +265,27 @@ class Scheduled(NamedTuple):
 
 
 class OptionRow(NamedTuple):
-    """Option with the text that is always set, if any, and the value in force."""
+    """Option with the text that is always set, if any, and the value in force with its text."""
 
     option: Option
     text: str | None
     value: Any
+    in_force: str
     bad: str
     scheduled: list[Scheduled]
 
 
 def build_rows(snapshot: Snapshot, now: datetime) -> list[OptionRow]:
     """Return all options in the order of declaration."""
-    values = snapshot.options(now)
+    values, keys, texts = snapshot.options(now), snapshot.in_force(now), snapshot.texts
     return [
         OptionRow(
             option,
-            snapshot.texts.get(name),
+            texts.get(name),
             getattr(values, name),
+            texts[keys[name]] if name in keys else option.default_text,
             snapshot.bad.get(name, ""),
-            [_schedule(snapshot, key) for key in sorted(snapshot.texts) if key.startswith(f"{name}@")],
+            [_schedule(snapshot, key) for key in sorted(texts) if key.startswith(f"{name}@")],
         )
         for name, option in CATALOGUE.items()
     ]
@@ -291,10 +293,10 @@ def build_rows(snapshot: Snapshot, now: datetime) -> list[OptionRow]:
 
 def _schedule(snapshot: Snapshot, key: str) -> Scheduled:
     try:
-        entry = parse_entry(key)
+        _option, start, end = parse_entry(key)
     except BadOption:
-        entry = Entry(key)
-    return Scheduled(key, entry.start, entry.end, snapshot.texts[key], snapshot.bad.get(key, ""))
+        start = end = None
+    return Scheduled(key, start, end, snapshot.texts[key], snapshot.bad.get(key, ""))
 
 
 def find_unknown(snapshot: Snapshot) -> dict[str, str]:

@@ -15,7 +15,8 @@ from random import Random
 from threading import Event, RLock, Thread
 
 from tecken.errors import Unavailable
-from tecken.runtimeconfig.backend import ConfigBackend, ConfigHead, Hint, Report, Values
+from tecken.runtimeconfig.backend import ConfigHead, Hint, Report, Values
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.process import Process
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Watcher:
         backend: ConfigBackend,
         process: Process,
         interval: float,
-        reconcile: Callable[[], None] = lambda: None,
+        reconcile: Callable[[], bool] = lambda: True,
         kind: Callable[[], str] = lambda: "command",
     ) -> None:
         self._backend = backend
@@ -208,10 +209,11 @@ class Watcher:
 class Reconciler:
     """Runner of `reconcile` in a thread of its own: a slow database must not delay the watcher's polls.
 
+    `reconcile` returns whether it is done; otherwise it is called again, after longer and longer pauses.
     `confirmed`: the older version that was found in the backend and that the database agreed to.
     """
 
-    def __init__(self, reconcile: Callable[[], None]) -> None:
+    def __init__(self, reconcile: Callable[[], bool]) -> None:
         self._reconcile = reconcile
         self._random = Random()  # noqa: S311 - as in Watcher
         self._is_requested = False
@@ -242,17 +244,19 @@ class Reconciler:
 
     def _run(self, found: tuple[int, str] | None) -> None:
         try:
-            self._reconcile()
-        except Exception as error:  # noqa: BLE001 - a database may raise anything; the run is repeated
-            if self._pause == RECONCILE_PAUSE:
-                logger.warning("Configuration not compared with the database: %s; retrying", error)
-            self._run_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            self._is_requested = True
-        else:
+            is_done = self._reconcile()
+        except Exception:
+            # A database may raise anything.
+            logger.exception("Configuration not compared with the database; retrying")
+            is_done = False
+        if is_done:
             self.confirmed = found
             self._pause = RECONCILE_PAUSE
             self._run_at = time.monotonic() + RECONCILE_PAUSE
+        else:
+            self._run_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._is_requested = True
 
 
 def process_name() -> str:

@@ -216,8 +216,8 @@ def pin_options(get_response: Handler) -> Handler:
     def run_with_override(request: HttpRequest) -> HttpResponseBase:
         if MAY_OVERRIDE not in authenticate(request).permissions:
             raise Forbidden(f"X-Config-Override needs the permission {MAY_OVERRIDE}")
-        with current.request_override(_parse_override(request.META["HTTP_X_CONFIG_OVERRIDE"])):
-            current.repin(request.subject)  # type: ignore[attr-defined]
+        texts = _parse_override(request.META["HTTP_X_CONFIG_OVERRIDE"])
+        with current.pinned(request.subject, texts):  # type: ignore[attr-defined]
             return _keep_context(get_response(request))
 
     def middleware(request: HttpRequest) -> HttpResponseBase:

@@ -14,7 +14,8 @@ import redis
 
 from tecken.errors import Conflict
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, ConfigHead, Hint, Level, Report, Values
+from tecken.runtimeconfig.backend import Change, ConfigHead, Hint, Level, Report, Values
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 

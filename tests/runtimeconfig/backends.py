@@ -10,7 +10,8 @@ from django.db import connections
 
 from tecken import redisclient
 from tecken.errors import Unavailable
-from tecken.runtimeconfig.backend import Change, ConfigBackend
+from tecken.runtimeconfig.backend import Change
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 
 

@@ -89,12 +89,12 @@ def test_pinned_inside_another_pin_may_have_another_subject() -> None:
         assert not options().full_tracing
 
 
-def test_request_override_replaces_values_and_windows() -> None:
+def test_pinned_with_texts_replaces_values_and_windows() -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     window = f"symbolicate_max_jobs@{now.isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
     put(current.backend(), 1, **{window: "20", "full_tracing": "users alice@example.com"})
     with pinned(Subject("1")):
-        with current.request_override({"symbolicate_max_jobs": "30"}):
+        with pinned(texts={"symbolicate_max_jobs": "30"}):
             current.repin(ALICE)
             assert (options().symbolicate_max_jobs, options().full_tracing, current.version()) == (
                 30,
@@ -102,14 +102,14 @@ def test_request_override_replaces_values_and_windows() -> None:
                 1,
             )
         assert (options().symbolicate_max_jobs, options().full_tracing) == (20, False)
-    with current.request_override({"symbolicate_max_jobs": "30"}):
+    with pinned(texts={"symbolicate_max_jobs": "30"}):
         assert options().symbolicate_max_jobs == 30
     assert options().symbolicate_max_jobs == 20
 
 
 @pytest.mark.parametrize("texts", [{"symbolicate_max_jobs": "many"}, {"no_such": "1"}])
-def test_request_override_of_invalid_text_raises(texts: dict[str, str]) -> None:
-    with pytest.raises(BadOption), current.request_override(texts):
+def test_pinned_with_texts_of_invalid_text_raises(texts: dict[str, str]) -> None:
+    with pytest.raises(BadOption), pinned(texts=texts):
         pass
 
 
@@ -119,12 +119,13 @@ def test_overridden_replaces_values_in_all_threads() -> None:
     with overridden(symbolicate_max_jobs=2, absent_seconds="10m"):
         with ThreadPoolExecutor() as threads:
             assert threads.submit(lambda: options().symbolicate_max_jobs).result() == 2
-        put(current.backend(), 1, symbolicate_max_jobs="20", symbolicate_max_frames="30")
         with pinned(), overridden(log_level="ERROR"):
-            assert (options().symbolicate_max_jobs, options().symbolicate_max_frames) == (2, 30)
+            assert (options().symbolicate_max_jobs, options().log_level) == (2, "INFO")
         with overridden(symbolicate_max_jobs=3):
             assert options().symbolicate_max_jobs == 3
         assert (options().symbolicate_max_jobs, options().absent_seconds) == (2, 600.0)
+        put(current.backend(), 1, symbolicate_max_jobs="20")
+        assert options().symbolicate_max_jobs == 20
     assert options().symbolicate_max_jobs == 20
     assert values == [10, 2, 3, 2, 20]
 

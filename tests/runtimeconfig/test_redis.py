@@ -11,7 +11,8 @@ import redis
 
 from tecken.errors import Unavailable
 from tecken.redisclient import client
-from tecken.runtimeconfig.backend import Change, ConfigBackend, Hint, Report, Values
+from tecken.runtimeconfig.backend import Change, Hint, Report, Values
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend, RedisSubscription
 from tests.support.redis_server import MUTE_AFTER, RedisServer

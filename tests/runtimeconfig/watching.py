@@ -6,7 +6,8 @@ from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
-from tecken.runtimeconfig.backend import Change, ConfigBackend
+from tecken.runtimeconfig.backend import Change
+from tecken.runtimeconfig.backends import ConfigBackend
 
 LONGEST = 30.0
 

@@ -19,7 +19,7 @@ from tecken.management.text import FORMS, format_time, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option
-from tecken.runtimeconfig.snapshot import Entry, check_all
+from tecken.runtimeconfig.snapshot import Entry, build_rows, check_all
 
 # A watcher that receives no message polls each second.
 ROLLOUT_SECONDS = 5.0
@@ -72,7 +72,8 @@ A change is validated, recorded in the database as a version, and sent to every 
 
     def _get(self, *, name: str, **_options: Any) -> None:
         option, picture = find_option(name), text.read_picture()
-        self.stdout.write(text.find_text(picture.snapshot, option.name, timezone.now()))
+        rows = build_rows(picture.snapshot, timezone.now())
+        self.stdout.write(next(row.in_force for row in rows if row.option is option))
         self._warn(*picture.warnings, picture.snapshot.bad.get(name, ""))
 
     def _set(self, *, pairs: list[str], start: str | None, end: str | None, **options: Any) -> None:
@@ -177,9 +178,6 @@ def _add_changes(commands: Any) -> None:
     setting = commands.add_parser(
         "set",
         help="change one or more options, all or none",
-        description="Change one or more options: all in one version, or none. An option that is on or off"
-        ' can also be on for some: "25%" of requests, "25% of users", "25% of tokens",'
-        ' "users a@example.com b@example.com", "tokens 12 15".',
     )
     setting.add_argument("pairs", nargs="+", metavar="NAME VALUE", help="such as symbolicate_max_jobs 20")
     setting.add_argument("--from", dest="start", metavar="TIME", help=f"only from then on: {FORMS} (UTC)")

@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
@@ -20,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from tecken.errors import BadOption, Conflict, InvalidInput, Unavailable
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Level
-from tecken.runtimeconfig.models import Change, Version
+from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_processes
@@ -96,7 +95,7 @@ def _render_form(
         state=current.state(),
         processes=processes,
         applied=sum(has_applied for _report, has_applied in processes or ()),
-        fields=list(build_fields(rows, edits, _find_last_changes())),
+        fields=list(build_fields(rows, edits, service.find_last_changes())),
         unset={key for key, text in edits.changes.items() if text is None},
         unknown=find_unknown(newest.snapshot),
         names=list(CATALOGUE),
@@ -106,13 +105,6 @@ def _render_form(
         conflict=conflict,
         is_comparison=is_comparison,
     )
-
-
-def _find_last_changes() -> dict[str, Change]:
-    """Return the newest change of each entry."""
-    newest = Change.objects.order_by().values("entry").annotate(newest=Max("pk")).values("newest")
-    changes = Change.objects.filter(pk__in=newest).select_related("version")
-    return {change.entry: change for change in changes}
 
 
 def _render(
