@@ -7,7 +7,7 @@ always within about a second; requests and jobs read plain attributes from memor
     options, option             registry of all options; conversion between an operator's text and a value
     snapshot                    immutable version, from which the options of a request are computed
     current                     what other packages use: options(), pinned(), on_change(), maintenance()
-    process, watcher            state of a process, and the thread that keeps it up to date
+    process, reconciler         state of a process, and the threads that keep it and the backend up to date
     service, models             changes, and the versions in the database
 
 What must never happen:

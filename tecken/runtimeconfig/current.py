@@ -26,9 +26,9 @@ from tecken.runtimeconfig.backend import Maintenance
 from tecken.runtimeconfig.backends import ConfigBackend, FileBackend, RedisBackend
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import Options
-from tecken.runtimeconfig.process import ForkLock, Process
+from tecken.runtimeconfig.process import Process, process_name
+from tecken.runtimeconfig.reconciler import ForkLock
 from tecken.runtimeconfig.snapshot import Snapshot, Subject, check_all
-from tecken.runtimeconfig.watcher import Watcher, process_name
 
 RECONCILE_FORK_SECONDS = 5.0
 
@@ -54,9 +54,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.process = Process()
-        self.kind = "command"
         self.backend: ConfigBackend | None = None
-        self.watcher: Watcher | None = None
         self.reconcile: Callable[[], bool] = lambda: True
         self.start_lock = threading.RLock()
         self.reconcile_lock = ForkLock(RECONCILE_FORK_SECONDS)
@@ -196,19 +194,15 @@ def start() -> None:
     While the backend does not answer, the defaults are in force.
     """
     with _runtime.start_lock:
-        if _runtime.watcher is not None and (_runtime.watcher.is_alive() or _is_in_memory()):
-            return
-        interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
-        watcher = Watcher(backend(), _runtime.process, interval, _reconcile, kind=lambda: _runtime.kind)
-        _runtime.watcher = watcher
-        watcher.poll()
-        if not _is_in_memory():
-            watcher.start()
+        process, is_threaded = _runtime.process, not _is_in_memory()
+        if not process.is_alive() and (is_threaded or process.options is None):
+            interval = settings.RUNTIME_CONFIG_INTERVAL_SECONDS
+            process.start(backend(), interval, _reconcile, has_thread=is_threaded)
 
 
 def set_kind(kind: str) -> None:
     """Set the kind of process for its reports: web, worker, beat or command. Call it before `start`."""
-    _runtime.kind = kind
+    _runtime.process.kind = kind
 
 
 def set_reconciler(reconcile: Callable[[], bool]) -> None:
@@ -218,15 +212,16 @@ def set_reconciler(reconcile: Callable[[], bool]) -> None:
 
 def reconcile_soon() -> None:
     """Deliver what the database has and the backend does not, once the backend takes writes."""
-    if _runtime.watcher is not None:
-        _runtime.watcher.reconcile_soon()
+    _runtime.process.reconcile_soon()
 
 
 def reset() -> None:
     """Return to the state before the first read, without followers."""
     with _runtime.start_lock:
+        kind = _runtime.process.kind
         _stop()
-        _runtime.backend, _runtime.watcher, _runtime.process = None, None, Process()
+        _runtime.backend, _runtime.process = None, Process()
+        _runtime.process.kind = kind
 
 
 def _compute_pin(pin: Pin | None, subject: Subject | None, texts: Mapping[str, str] | None = None) -> Pin:
@@ -278,13 +273,13 @@ def _create_backend(name: str) -> ConfigBackend:
 
 
 def _poll() -> None:
-    if _runtime.watcher is not None:
-        _runtime.watcher.poll()
+    if _runtime.process.options is not None:
+        _runtime.process.poll()
 
 
 def _reconcile() -> bool:
     """Reconcile, unless this is a command, which may end before it is done."""
-    if _runtime.kind == "command":
+    if _runtime.process.kind == "command":
         return True
     with _runtime.reconcile_lock:
         return _runtime.reconcile()
@@ -302,10 +297,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Drop all that belongs to the parent's threads: locks they may hold, the watcher, open connections."""
+    """Drop all that belongs to the parent's threads: locks they may hold, the thread, open connections."""
     _runtime.start_lock = threading.RLock()
     _runtime.reconcile_lock.after_fork_in_child()
-    _runtime.watcher = None
     # A backend in memory has no connection, and its values exist nowhere else.
     if _runtime.backend is not None and not _is_in_memory():
         _runtime.backend = None
@@ -315,8 +309,7 @@ def _after_fork_in_child() -> None:
 @atexit.register
 def _stop() -> None:
     """End the watcher, so that it does not fail in an interpreter that is shutting down."""
-    if _runtime.watcher is not None:
-        _runtime.watcher.stop()
+    _runtime.process.stop()
 
 
 os.register_at_fork(

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from tecken.errors import BadOption
 from tecken.limits.port import Unit, check_texts
@@ -48,7 +49,7 @@ def parse_names(text: object) -> object:
     """Return the names in `a, b` or `["a", "b"]`, without empty ones."""
     names = text
     if isinstance(text, str):
-        names = _parse_json(text) if text.startswith(("[", "{")) else text.split(",")
+        names = from_json(text) if text.startswith(("[", "{")) else text.split(",")
     if not isinstance(names, list):
         return names
     stripped = [name.strip() if isinstance(name, str) else name for name in names]
@@ -99,13 +100,6 @@ def format_names(value: tuple[str, ...]) -> str:
 def _format_number(value: float) -> str:
     """Return the exact number without an exponent."""
     return format(Decimal(repr(value)), "f").removesuffix(".0")
-
-
-def _parse_json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
 
 
 class Kind(NamedTuple):
@@ -197,8 +191,10 @@ class Option(NamedTuple):
             self.refuse(text, f"longer than {LONGEST_TEXT} characters")
         if text != replace_unstorable(text):
             self.refuse(text, "it has characters that a database cannot store")
+        value = text if self.kind == "str" else text.strip()
+        value = next((choice for choice in self.choices if choice.lower() == value.lower()), value)
         try:
-            return self.adapter.validate_python(self._normalize(text))
+            return self.adapter.validate_python(value)
         except ValidationError as error:
             reason = error.errors(include_url=False, include_context=False)[0]["msg"]
             self.refuse(text, reason.removeprefix("Value error, ") if self.kind == "limits" else "")
@@ -211,12 +207,6 @@ class Option(NamedTuple):
         """Raise the BadOption for a text that this option cannot have."""
         because = f" ({reason})" if reason else ""
         raise BadOption(f"{self.name} should be {self.allowed}, not {shorten(text)!r}{because}")
-
-    def _normalize(self, text: str) -> str:
-        if self.kind == "str":
-            return text
-        text = text.strip()
-        return next((choice for choice in self.choices if choice.lower() == text.lower()), text)
 
     def _limits(self) -> list[str]:
         bounds = {name: self.format(bound) for name, bound in self.bounds.items() if name in BOUNDS}
@@ -245,10 +235,14 @@ def build_catalogue(model: type[BaseModel]) -> dict[str, Option]:
     catalogue = {}
     for name, field in model.model_fields.items():
         details = cast("dict[str, Any]", field.json_schema_extra)
-        choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
+        hint = hints[name]
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        kinds = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Kind)]
+        if choices:
+            kinds = [Kind("choice", f"one of {', '.join(choices)}")]
         catalogue[name] = Option(
             name=name,
-            type=_kind(hints[name], choices),
+            type=kinds[0] if kinds else PLAIN[hint],
             choices=choices,
             default=field.default,
             text=field.description or "",
@@ -256,10 +250,3 @@ def build_catalogue(model: type[BaseModel]) -> dict[str, Option]:
             **details,
         )
     return catalogue
-
-
-def _kind(hint: Any, choices: tuple[str, ...]) -> Kind:
-    if choices:
-        return Kind("choice", f"one of {', '.join(choices)}")
-    kinds = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Kind)]
-    return kinds[0] if kinds else PLAIN[hint]

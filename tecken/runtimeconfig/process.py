@@ -1,59 +1,36 @@
-"""State of the runtime configuration in a process, and the lock that makes it safe across a fork."""
+"""Configuration of a process: what requests read, and the daemon thread that keeps it up to date.
+
+Messages make it fast, polling makes it reliable: even if messages are lost, a process that can reach the
+backend has its newest version within one interval.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
+import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from random import Random
+from threading import Event, RLock, Thread
 from typing import Any
 
 from tecken import metrics
-from tecken.runtimeconfig.backend import ConfigHead, Level, Maintenance, Values
+from tecken.errors import Unavailable
+from tecken.runtimeconfig.backend import ConfigHead, Hint, Level, Maintenance, Report, Values
+from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.options import Options, find_option
+from tecken.runtimeconfig.reconciler import LONGEST_PAUSE, ForkLock, Reconciler
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
-
-
-class ForkLock:
-    """Reentrant lock that is free, and whose protected work is complete, in a forked child.
-
-    A fork copies memory but only one thread. If another thread holds a lock at that moment, the child's copy
-    is never released, and everything that waits for it hangs. Work cut in half is worse: when a child closes
-    its copy of a SQLite connection in the middle of the parent's transaction, commits of other processes are
-    lost (https://www.sqlite.org/howtocorrupt.html, 2.6), and a PostgreSQL client ends the parent's session.
-    So `before_fork` waits for the lock, for at most `seconds`: work that hangs, with a database for example,
-    must not keep a server from replacing its processes.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = threading.RLock()
-        self._fork = threading.local()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
-
-    def before_fork(self) -> None:
-        """Wait for the lock and keep it during the fork."""
-        self._fork.is_locked = self._lock.acquire(timeout=self._seconds)
-
-    def after_fork_in_parent(self) -> None:
-        """Release the lock."""
-        if self._fork.is_locked:
-            self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """Replace the lock by a free one."""
-        self._lock = threading.RLock()
-
 
 logger = logging.getLogger(__name__)
 FORK_SECONDS = 1.0
+# Seconds. A report is valid three times as long.
+REPORT_EACH = 5.0
+# Seconds before the next attempt to subscribe. Each pause is twice as long as the last one.
+FIRST_PAUSE = 0.1
 
 
 @dataclass
@@ -62,22 +39,11 @@ class Follower:
 
     option: str
     function: Callable[[Any], None]
-    value: object = object()
-
-    def notify(self, options: Options) -> None:
-        """Call the function if the value is another one. An error is logged: other followers must run."""
-        value = getattr(options, self.option)
-        if value == self.value:
-            return
-        self.value = value
-        try:
-            self.function(value)
-        except Exception:
-            logger.exception("Follower of %s failed; the new value is in force elsewhere", self.option)
+    value: object = None
 
 
 class Process:
-    """State that request threads read and the watcher's thread replaces.
+    """State that request threads read, and the thread that replaces it.
 
     Readers take no lock: each attribute is replaced by one assignment, and its object never changes. The lock
     is for writers. It also covers the metrics that are counted under it, whose own locks a child of a fork
@@ -85,6 +51,7 @@ class Process:
     """
 
     def __init__(self) -> None:
+        self.kind = "command"
         # None until the first poll.
         self.options: Options | None = None
         self.snapshot = EMPTY
@@ -94,6 +61,53 @@ class Process:
         self._contact_at = time.monotonic()
         self._levels: dict[Level, Maintenance | None] = {}
         self._followers: list[Follower] = []
+        # Intervals vary so that the processes of a fleet do not poll at the same moment. The generator is not
+        # the shared one: a fork while this thread holds its lock would block the child's.
+        self._random = Random()  # noqa: S311
+        self._poll_lock = RLock()
+        self._stopped = Event()
+        self._thread: Thread | None = None
+        self._next_tick = self._next_report = self._subscribe_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._may_poll_for_hint = True
+        self._is_subscribed = False
+        # Whether the backend refused a write.
+        self._is_refused = False
+
+    def start(
+        self,
+        backend: ConfigBackend,
+        interval: float,
+        reconcile: Callable[[], bool] = lambda: True,
+        *,
+        has_thread: bool = True,
+    ) -> None:
+        """Poll once and start the thread. A backend that does not answer leaves the values as they are."""
+        self._backend, self._interval, self._reconciler = backend, interval, Reconciler(reconcile)
+        self._stopped.clear()
+        self.poll()
+        if has_thread:
+            self._reconciler.request()
+            self._thread = Thread(target=self._run, name="runtime configuration", daemon=True)
+            self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the thread within an interval and a timeout."""
+        self._stopped.set()
+
+    def after_fork_in_child(self) -> None:
+        """Keep the parent's values until the first read, which starts a thread; drop the parent's locks."""
+        self.lock.after_fork_in_child()
+        self._poll_lock = RLock()
+        self._thread, self._stopped = None, Event()
+        self._next_tick = self._next_report = self._subscribe_at = 0.0
+        self._is_subscribed = False
+        self.options = None
+        self.is_reachable = False
 
     @property
     def age(self) -> float:
@@ -105,7 +119,162 @@ class Process:
         maintenance = self._levels.get(level)
         return None if maintenance is None or maintenance.is_over else maintenance
 
-    def apply(self, values: Values, source: str, *, is_message_missed: bool = False) -> None:
+    def follow(self, option: str, function: Callable[[Any], None]) -> None:
+        """Call a function with the value of an option, now and after each change."""
+        follower = Follower(find_option(option).name, function)
+        with self.lock:
+            self._followers.append(follower)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Compute the options again: windows begin and end, and values expire without the backend."""
+        with self.lock:
+            self.options = self.snapshot.options(datetime.now(UTC), age=self.age)
+            for follower in list(self._followers):
+                value = getattr(self.options, follower.option)
+                if value == follower.value:
+                    continue
+                follower.value = value
+                try:
+                    follower.function(value)
+                except Exception:
+                    # The other followers must run.
+                    message = "Follower of %s failed; the new value is in force elsewhere"
+                    logger.exception(message, follower.option)
+
+    def poll(self) -> bool:
+        """Read the head, and the values if they are new. Return False when the backend does not answer."""
+        with self._poll_lock:
+            try:
+                head = self._backend.head()
+                if not self.is_reachable:
+                    self._reconciler.request_now()
+                    self._subscribe_at = 0.0
+                self._record_poll(head)
+                self._follow(head)
+            except Unavailable as error:
+                if self.is_reachable or self.options is None:
+                    reason = f"{error} ({error.__cause__})"
+                    logger.warning("Configuration not polled: %s; the last one stays in force", reason)
+                self._record_poll(None)
+            self.refresh()
+            return self.is_reachable
+
+    def reconcile_soon(self) -> None:
+        """Reconcile as soon as the backend takes writes: a change was not delivered. Safe in any thread."""
+        self._is_refused = True
+        self._next_report = 0.0
+
+    def _is_new(self, version: ConfigHead | Values) -> bool:
+        snapshot = self.snapshot
+        return (version.version, version.stamp) != (snapshot.version, snapshot.stamp)
+
+    def _follow(self, head: ConfigHead) -> None:
+        if head.version and not head.stamp:
+            # Changed by hand: the database does not have this version yet.
+            self._reconciler.request()
+        if not self._is_new(head) or not self._may_follow(head):
+            return
+        values = self._backend.read()
+        if values.version:
+            self._reconciler.confirmed = None
+            self._apply(values, "read", is_message_missed=self._is_subscribed and bool(values.stamp))
+            self._report()
+
+    def _may_follow(self, head: ConfigHead) -> bool:
+        """Return whether a version may be followed: an older one only after the database confirmed it.
+
+        A Redis that was flushed, or restored from an old replica, would otherwise bring defaults or old
+        values back into every process, although the database has newer ones.
+        """
+        if head.version >= self.snapshot.version:
+            return True
+        # The reports were lost as well.
+        self._next_report = 0.0
+        version = head.version, head.stamp
+        if head.version and self._reconciler.confirmed == version:
+            return True
+        self._reconciler.request(version)
+        return False
+
+    def _handle(self, message: Values | Hint | None) -> None:
+        """Apply a newer version; poll for any other message, but once between two ticks."""
+        if isinstance(message, Values) and message.version > self.snapshot.version:
+            self._apply(message, "message")
+            self._report()
+        elif message and (isinstance(message, Hint) or self._is_new(message)) and self._may_poll_for_hint:
+            self._may_poll_for_hint = False
+            self.poll()
+
+    def _tick(self) -> None:
+        # Set before the poll: one that fails or is slow must not be repeated at once.
+        self._next_tick = time.monotonic() + self._interval * self._random.uniform(0.8, 0.95)
+        self._may_poll_for_hint = True
+        is_reachable = self.poll()
+        self._reconciler.run()
+        if is_reachable and time.monotonic() >= self._next_report:
+            self._report()
+
+    def _report(self) -> None:
+        """Write the version in force.
+
+        A server that answers but refuses writes (a replica, or a full one) appears healthy to every read. So
+        a refused report is tried again with each poll, and the first success shows that changes which were
+        only recorded can be delivered.
+        """
+        self._next_report = time.monotonic() + REPORT_EACH
+        snapshot, age = self.snapshot, round(self.age, 3)
+        report = Report(process_name(), self.kind, snapshot.version, snapshot.stamp, age, len(snapshot.bad))
+        try:
+            self._backend.report(report)
+        except Unavailable:
+            self.reconcile_soon()
+            return
+        if self._is_refused:
+            self._is_refused = False
+            self._reconciler.request_now()
+            self._reconciler.run()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                if time.monotonic() >= self._next_tick:
+                    self._tick()
+                if self.is_reachable and time.monotonic() >= self._subscribe_at:
+                    self._listen()
+                else:
+                    until = self._next_tick
+                    if self.is_reachable:
+                        until = min(until, self._subscribe_at)
+                    self._stopped.wait(until - time.monotonic())
+            except Exception:
+                if self._stopped.is_set():
+                    return
+                logger.exception("Watcher failed; it polls again in %g s", self._interval)
+                self._stopped.wait(self._interval)
+
+    def _listen(self) -> None:
+        try:
+            with self._backend.subscribe() as subscription:
+                self._pause = FIRST_PAUSE
+                # This poll finds a version that was written before the subscription.
+                self._tick()
+                self._is_subscribed = True
+                while not self._stopped.is_set():
+                    self._handle(subscription.next(self._next_tick - time.monotonic()))
+                    if time.monotonic() >= self._next_tick:
+                        self._tick()
+        except Unavailable as error:
+            if self._pause == FIRST_PAUSE:
+                logger.info("Subscription lost: %s; changes are found by polling", error)
+            self._next_tick = 0.0
+            self._subscribe_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._reconciler.request()
+        finally:
+            self._is_subscribed = False
+
+    def _apply(self, values: Values, source: str, *, is_message_missed: bool = False) -> None:
         """Put a version in force. `source` is a label of the metric: message or read."""
         with self.lock:
             self._contact_at = time.monotonic()
@@ -118,7 +287,7 @@ class Process:
         for reason in self.snapshot.bad.values():
             logger.warning("Entry of version %d ignored: %s; the default is in force", values.version, reason)
 
-    def record_poll(self, head: ConfigHead | None) -> None:
+    def _record_poll(self, head: ConfigHead | None) -> None:
         """Record a poll. None: the backend did not answer."""
         with self.lock:
             self.is_reachable = head is not None
@@ -127,22 +296,7 @@ class Process:
                 self._levels = head.levels
             metrics.CONFIG_REFRESHES.labels("failed" if head is None else "look").inc()
 
-    def refresh(self) -> None:
-        """Compute the options again: windows begin and end, and values expire without the backend."""
-        with self.lock:
-            self.options = self.snapshot.options(datetime.now(UTC), age=self.age)
-            for follower in list(self._followers):
-                follower.notify(self.options)
 
-    def follow(self, option: str, function: Callable[[Any], None]) -> None:
-        """Call a function with the value of an option, now and after each change."""
-        follower = Follower(find_option(option).name, function)
-        with self.lock:
-            self._followers.append(follower)
-            self.refresh()
-
-    def after_fork_in_child(self) -> None:
-        """Keep the parent's values until the first read, which starts a watcher."""
-        self.lock.after_fork_in_child()
-        self.options = None
-        self.is_reachable = False
+def process_name() -> str:
+    """Return host and process id, such as `web-1:4711`."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -226,7 +226,8 @@ class Snapshot:
         period = bisect_right(self._instants, now), bisect_left(AGES, age)
         if period not in self._values:
             values = {entry.option: value for _key, entry, value in self._settings if entry.holds(now)}
-            self._values[period] = {name: value for name, value in values.items() if not _is_past(name, age)}
+            pasts = {name: CATALOGUE[name].past for name in values}
+            self._values[period] = {name: values[name] for name in values if (pasts[name] or age) >= age}
         values = self._values[period]
         switches = [
             (name, value.includes(name, subject))
@@ -241,11 +242,6 @@ class Snapshot:
     def in_force(self, now: datetime) -> dict[str, str]:
         """Return the key in `texts` that counts for each option that is set."""
         return {entry.option: key for key, entry, _value in self._settings if entry.holds(now)}
-
-
-def _is_past(name: str, age: float) -> bool:
-    past = CATALOGUE[name].past
-    return past is not None and age > past
 
 
 EMPTY = Snapshot(0, "", {})

@@ -258,9 +258,7 @@ def test_options_with_a_frozen_server_are_stale_and_readable(server: RedisServer
 def test_start_replaces_a_watcher_that_has_stopped(server: RedisServer) -> None:
     options()
     current.start()
-    watcher = current._runtime.watcher
-    assert watcher is not None
-    watcher.stop()
+    current._runtime.process.stop()
     wait_until(lambda: current.state().stale)
     current.start()
     wait_until(lambda: not current.state().stale)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from tecken.runtimeconfig.process import ForkLock
+from tecken.runtimeconfig.reconciler import ForkLock
 
 # Seconds.
 LONGEST = 30.0

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tecken.runtimeconfig import watcher
-from tecken.runtimeconfig.watcher import Reconciler
+from tecken.runtimeconfig import reconciler as module
+from tecken.runtimeconfig.reconciler import Reconciler
 
 
 def run(reconciler: Reconciler) -> None:
@@ -27,7 +27,7 @@ def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -
         attempts.append(now[0])
         return False
 
-    monkeypatch.setattr(watcher, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     reconciler = Reconciler(fail)
     reconciler.request()
     # Each pause is a random part, at least half, of 1, 2 and 4 seconds.

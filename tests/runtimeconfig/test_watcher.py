@@ -17,8 +17,7 @@ from tecken.runtimeconfig.backend import Change, ConfigHead
 from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend
-from tecken.runtimeconfig.process import Process
-from tecken.runtimeconfig.watcher import Watcher, process_name
+from tecken.runtimeconfig.process import Process, process_name
 from tests.runtimeconfig.backends import MemoryBackend
 from tests.runtimeconfig.watching import LONGEST, put, wait_until
 from tests.support.redis_server import MUTE_AFTER, RedisServer
@@ -83,27 +82,20 @@ def database() -> Database:
     return Database()
 
 
-Watch = Callable[..., Watcher]
+Watch = Callable[..., None]
 
 
 @pytest.fixture
 def watch(server: RedisServer, process: Process, database: Database) -> Iterator[Watch]:
     """Return a function that starts a watcher and waits until it has subscribed."""
-    started: list[Watcher] = []
 
-    def start(backend: ConfigBackend | None = None, interval: float = INTERVAL) -> Watcher:
+    def start(backend: ConfigBackend | None = None, interval: float = INTERVAL) -> None:
         connected = client(server.url, timeout=MUTE_AFTER, connect_timeout=MUTE_AFTER)
-        watcher = Watcher(
-            backend or RedisBackend(connected, CHANNEL), process, interval, database.reconcile, lambda: "web"
-        )
-        started.append(watcher)
-        watcher.poll()
-        watcher.start()
-        return watcher
+        process.kind = "web"
+        process.start(backend or RedisBackend(connected, CHANNEL), interval, database.reconcile)
 
     yield start
-    for watcher in started:
-        watcher.stop()
+    process.stop()
 
 
 def jobs(process: Process) -> int:
@@ -435,7 +427,7 @@ def test_watcher_error_does_not_end_the_thread(
     watch: Watch, process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = Odd()
-    watcher = watch(backend)
+    watch(backend)
     failed = counted("refresh", result="failed")
     backend.odd = {"": RuntimeError("a mistake of ours")}
     wait_until(lambda: "a mistake of ours" in caplog.text)
@@ -444,7 +436,7 @@ def test_watcher_error_does_not_end_the_thread(
     backend.odd = {}
     put(backend, 1, symbolicate_max_jobs="20")
     wait_until(lambda: jobs(process) == 20)
-    assert watcher.is_alive()
+    assert process.is_alive()
 
 
 def test_watcher_failing_follower_is_logged_and_others_are_called(
@@ -496,10 +488,10 @@ def test_watcher_writes_during_a_poll_are_applied_in_order(
 def test_watcher_of_a_server_that_takes_writes_again_reconciles(
     watch: Watch, process: Process, raw: redis.Redis, database: Database
 ) -> None:
-    watcher = watch()
+    watch()
     wait_until(lambda: process.is_reachable and database.asked)
     raw.replicaof("127.0.0.1", "1")
-    watcher.reconcile_soon()
+    process.reconcile_soon()
     asked = database.asked
     raw.replicaof("NO", "ONE")
     wait_until(lambda: database.asked > asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -46,7 +45,12 @@ With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` end
             metavar="TIME",
             help="when clients should retry: 30s (default: at the end, else as configured)",
         )
-        on.add_argument("--until", type=_moment, metavar="TIME", help=f"when it ends: {FORMS} (UTC)")
+        on.add_argument(
+            "--until",
+            type=lambda text: moment(text, timezone.now()),
+            metavar="TIME",
+            help=f"when it ends: {FORMS} (UTC)",
+        )
         on.add_argument("--uploads-only", action="store_true", help=CLOSED["uploads"])
         off = commands.add_parser("off", help="end maintenance of both kinds")
         off.add_argument("--uploads-only", action="store_true", help="open uploads only")
@@ -86,7 +90,3 @@ def _lines(head: ConfigHead) -> Iterator[str]:
             yield f"  retry after {maintenance.retry_after:g} s"
     if set(head.levels.values()) == {None}:
         yield "no maintenance"
-
-
-def _moment(text: str) -> datetime:
-    return moment(text, timezone.now())
