@@ -116,9 +116,9 @@ def append(
         # that is rolled back later would leave processes with a version that never existed.
         with transaction.atomic(durable=True):
             last = newest()
+            values = dict(sorted(change(last.values).items()))
             if expected not in (None, last.number):
                 raise Conflict(_describe_conflict(last, expected))
-            values = dict(sorted(change(last.values).items()))
             changed = difference(last.values, values)
             if not changed and not identity:
                 return last, changed

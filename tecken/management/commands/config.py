@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,9 @@ A change is validated, recorded in the database as a version, and sent to every 
         except KeyboardInterrupt:
             if command != "watch":
                 raise
+        except BrokenPipeError:
+            # The reader, such as `head`, has ended. Without this, Python would fail again when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, **_options: Any) -> None:
         picture = text.read_picture()

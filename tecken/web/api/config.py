@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -313,10 +314,10 @@ def _expected(request: HttpRequest, version: int | None) -> int | None:
     tag = request.headers.get("If-Match", "*").strip()
     if tag == "*":
         return version
-    digits = tag.removeprefix("W/").strip('"')
     # More digits do not fit into the column, and the database would refuse the query.
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+    digits = re.fullmatch(r'(?:W/)?"?([0-9]{1,18})"?', tag)
+    if digits is None:
         raise InvalidInput(f'If-Match: should be such as "8", not {tag!r}')
-    if version not in (None, int(digits)):
+    if version not in (None, int(digits[1])):
         raise InvalidInput(f"version: {version} and If-Match {tag} are two versions")
-    return int(digits)
+    return int(digits[1])
