@@ -21,7 +21,7 @@ from redis.connection import AbstractConnection
 from tecken.accounts.sessions import SALT, STAFF_COOKIE
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
-from tecken.runtimeconfig.backends import ConfigBackend
+from tecken.runtimeconfig.process import ConfigBackend
 from tecken.web import middleware
 from tests.accounts.people import key
 

@@ -13,9 +13,9 @@ from tecken.errors import Unavailable
 from tecken.management.text import format_time
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import Report, Values
-from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.models import Change, Version
 from tecken.runtimeconfig.options import CATALOGUE
+from tecken.runtimeconfig.process import ConfigBackend
 from tecken.runtimeconfig.service import database
 from tecken.runtimeconfig.snapshot import OptionRow, Snapshot, build_rows, find_unknown, list_processes
 

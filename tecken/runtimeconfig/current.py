@@ -23,10 +23,11 @@ from django.conf import settings
 
 from tecken import redisclient
 from tecken.runtimeconfig.backend import Maintenance
-from tecken.runtimeconfig.backends import ConfigBackend, FileBackend, RedisBackend
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import Options
-from tecken.runtimeconfig.process import Process, process_name
+from tecken.runtimeconfig.process import ConfigBackend, Process, process_name
 from tecken.runtimeconfig.reconciler import ForkLock
 from tecken.runtimeconfig.snapshot import Snapshot, Subject, check_all
 

@@ -20,12 +20,14 @@ from typing import Any
 from tecken import metrics
 from tecken.errors import Unavailable
 from tecken.runtimeconfig.backend import ConfigHead, Hint, Level, Maintenance, Report, Values
-from tecken.runtimeconfig.backends import ConfigBackend
+from tecken.runtimeconfig.backends.file import FileBackend
+from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.options import Options, find_option
 from tecken.runtimeconfig.reconciler import LONGEST_PAUSE, ForkLock, Reconciler
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
 
 logger = logging.getLogger(__name__)
+ConfigBackend = FileBackend | RedisBackend
 FORK_SECONDS = 1.0
 # Seconds. A report is valid three times as long.
 REPORT_EACH = 5.0

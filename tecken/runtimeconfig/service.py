@@ -22,7 +22,7 @@ from django.db.models import Max, Q, QuerySet
 from tecken.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
-from tecken.runtimeconfig.backends import FileBackend
+from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.models import Change as RecordedChange
 from tecken.runtimeconfig.models import Difference, TextChange, Version
 from tecken.runtimeconfig.option import replace_unstorable, shorten

@@ -15,9 +15,9 @@ import redis
 from tecken.errors import Conflict
 from tecken.redisclient import client
 from tecken.runtimeconfig.backend import Change, ConfigHead, Hint, Level, Report, Values
-from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
+from tecken.runtimeconfig.process import ConfigBackend
 
 JOBS = {"symbolicate_max_jobs": "20"}
 MANY = {f"option_{number}@2026-11-21T22:00:00Z/": f"日本 {number}" for number in range(500)}

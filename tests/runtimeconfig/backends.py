@@ -11,8 +11,8 @@ from django.db import connections
 from tecken import redisclient
 from tecken.errors import Unavailable
 from tecken.runtimeconfig.backend import Change
-from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
+from tecken.runtimeconfig.process import ConfigBackend
 
 
 class MemoryBackend(RedisBackend):

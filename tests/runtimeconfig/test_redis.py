@@ -12,9 +12,9 @@ import redis
 from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.runtimeconfig.backend import Change, Hint, Report, Values
-from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend, RedisSubscription
+from tecken.runtimeconfig.process import ConfigBackend
 from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 CHANNEL = "test:config"

@@ -14,10 +14,9 @@ from prometheus_client import REGISTRY
 from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.runtimeconfig.backend import Change, ConfigHead
-from tecken.runtimeconfig.backends import ConfigBackend
 from tecken.runtimeconfig.backends import redis as keys
 from tecken.runtimeconfig.backends.redis import RedisBackend
-from tecken.runtimeconfig.process import Process, process_name
+from tecken.runtimeconfig.process import ConfigBackend, Process, process_name
 from tests.runtimeconfig.backends import MemoryBackend
 from tests.runtimeconfig.watching import LONGEST, put, wait_until
 from tests.support.redis_server import MUTE_AFTER, RedisServer

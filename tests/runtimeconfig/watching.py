@@ -7,7 +7,7 @@ from threading import Event
 from time import monotonic
 
 from tecken.runtimeconfig.backend import Change
-from tecken.runtimeconfig.backends import ConfigBackend
+from tecken.runtimeconfig.process import ConfigBackend
 
 LONGEST = 30.0
 
