@@ -5,21 +5,19 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use gimli::RunTimeEndian;
+use object::read::ReadCache;
 use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
-use object::read::{ReadCache, ReadCacheRange};
 use object::{
     BinaryFormat, CompressedFileRange, FileKind, Object, ObjectSection, ObjectSegment, ReadRef, SectionFlags,
     SectionKind, elf,
 };
 
 use crate::arch;
+use crate::cached::CachedPart;
 use crate::failure::{Failure, Result};
 use crate::ranges::Range;
 use crate::relocation::Layout;
 use crate::section;
-
-/// Part of a file that `object` reads, a few bytes at a time, and keeps.
-pub type Part<'f> = ReadCacheRange<'f, File>;
 
 /// File on disk, opened. Sections are read when they are needed, so that a packed one is never in memory.
 pub struct NativeFile {
@@ -30,7 +28,7 @@ pub struct NativeFile {
 
 /// Object file.
 pub struct Image<'f> {
-    pub object: object::File<'f, Part<'f>>,
+    pub object: object::File<'f, CachedPart<'f>>,
     /// Range of the file that the object takes.
     pub place: Range,
     pub layout: Layout,
@@ -55,7 +53,7 @@ impl NativeFile {
     pub fn image(&self, arch: Option<&str>) -> Result<Image<'_>> {
         let mut found = Vec::new();
         for place in self.places()? {
-            let part = self.cache.range(place.start, place.size());
+            let part = CachedPart::new(self.cache.range(place.start, place.size()));
             let object = object::File::parse(part)?;
             let name = arch::name_of(&object);
             if arch.is_none_or(|wanted| wanted == name) {
@@ -74,7 +72,7 @@ impl NativeFile {
 
     /// Return the ranges of the programs in the file.
     fn places(&self) -> Result<Vec<Range>> {
-        let whole = self.cache.range(0, self.size);
+        let whole = CachedPart::new(self.cache.range(0, self.size));
         match FileKind::parse(whole)? {
             FileKind::MachOFat32 => Ok(fat_places(MachOFatFile32::parse(whole)?.arches())),
             FileKind::MachOFat64 => Ok(fat_places(MachOFatFile64::parse(whole)?.arches())),

@@ -6,6 +6,7 @@
 
 mod arch;
 mod attributes;
+mod cached;
 mod cfi;
 mod code;
 mod demangle;
