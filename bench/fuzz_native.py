@@ -3,8 +3,8 @@
     python -m bench.fuzz_native --count 2000 --seed 1
 
 The files are mutations of those in tests/data, in every format. Each must be converted, or refused with a
-reason, and this process must survive. `ended` counts the files for which the child process was ended, and
-`slowest` is in seconds.
+reason, and this process must survive. CAB files are unpacked. `ended` counts the files for which the child
+process was ended, and `slowest` is in seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tempfile import TemporaryFile
 
 from bench import rig
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpEngine, DumpLimits, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump, unpack_cabinet
+from tecken.symbols.formats.cabinet import MAGIC
 from tests.support.broken_files import elf_with, mutants, unfolding_name
 from tests.support.engines import ENGINES, find_engines
 
@@ -66,6 +67,8 @@ def convert(engine: DumpEngine, content: bytes) -> tuple[str, str]:
         file.write(content)
         file.flush()
         try:
+            if content.startswith(MAGIC):
+                return "converted", str(sum(map(len, unpack_cabinet(engine, file, LIMITS))))
             text = b"".join(dump(engine, file, "name", "", LIMITS))
         except Malformed as error:
             kind = "ended" if "cannot be converted" in str(error) else "refused"

@@ -5,7 +5,8 @@ It has its command line, exit statuses and output, and runs in the same child pr
 wheels. docs/formats.md lists what it does worse, and docs/adr/0017-python-engine.md has the reasons.
 
 `objects` opens a file and finds its ids, `symcache` reads the functions that `symbolic` found, `text` writes
-them as a symbol file, and `names` spells their names. `demangling` runs the demangler.
+them as a symbol file, and `names` spells their names. `demangling` runs the demangler. `cabinet` unpacks CAB
+files.
 
 What must never happen:
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from symbolic.exceptions import SymbolicError
 
+from tecken.dump.cabinet import unpack
 from tecken.dump.demangling import demangle_all
 from tecken.dump.objects import ModuleIdentity, NativeObject
 from tecken.dump.symcache import SymCache
@@ -34,7 +35,10 @@ def main() -> int:
     """Write the symbol file of a native file to standard output. Return the exit status."""
     options = make_parser().parse_args()
     try:
-        write(options, sys.stdout.buffer)
+        if options.unpack:
+            unpack(options.unpack, sys.stdout.buffer)
+        else:
+            write(options, sys.stdout.buffer)
     except (Malformed, SymbolicError, OSError) as error:
         return refuse(str(error))
     except MemoryError:
@@ -48,7 +52,9 @@ def main() -> int:
 def make_parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(prog=PROGRAM, description="Write the text of a symbol file for a native file.")
-    parser.add_argument("file", metavar="FILE", type=Path)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("file", metavar="FILE", type=Path, nargs="?")
+    action.add_argument("--unpack", metavar="CAB_FILE", type=Path, help="write the only file in a CAB file")
     parser.add_argument("--arch", help="program of a fat file (x86_64, arm64, ...), default: the first one")
     parser.add_argument("--name", help="name in the MODULE record, default: the base name of FILE")
     parser.add_argument("--cfi", metavar="EXECUTABLE", type=Path, help="executable with unwind information")

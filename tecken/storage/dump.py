@@ -1,4 +1,4 @@
-"""Text of a symbol file for a native file, written by an engine in a child process.
+"""Text of a symbol file for a native file, and the file in a CAB file, written by a child process.
 
 The engine is the program `tecken-dump` (`engine/dump`, `make engine`), or where it is not built the package
 `tecken.dump`, which is the same program in Python. It parses what clients send, so it has a process of its
@@ -135,7 +135,22 @@ def dump(
     options += [f"--{option}={_path(other)}" for option, other in others.items()]
     if wanted := ",".join(f"{offset:x}" for offset in offsets):
         options.append(f"--offsets={wanted}")
-    command = _limited([*engine.command, *options, _path(file)], limits)
+    yield from _run(engine, [*options, _path(file)], [file, *others.values()], limits)
+
+
+def unpack_cabinet(engine: DumpEngine, file: BinaryIO, limits: DumpLimits) -> Generator[bytes]:
+    """Yield the only file of a CAB file.
+
+    Raises Malformed, and ends the child process, as `dump` does.
+    """
+    yield from _run(engine, [f"--unpack={_path(file)}"], [file], limits)
+
+
+def _run(
+    engine: DumpEngine, options: Sequence[str], files: Iterable[BinaryIO], limits: DumpLimits
+) -> Generator[bytes]:
+    """Yield what the program writes. The files are open in the child process under their numbers."""
+    command = _limited([*engine.command, *options], limits)
     with TemporaryFile() as reasons:
         # The name comes from clients; the shell receives it as an argument of its own.
         process = subprocess.Popen(  # noqa: S603
@@ -143,7 +158,7 @@ def dump(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=reasons,
-            pass_fds=[file.fileno(), *(other.fileno() for other in others.values())],
+            pass_fds=[file.fileno() for file in files],
             cwd="/",
             env=dict(engine.environment),
             start_new_session=True,

@@ -20,6 +20,7 @@ from django.conf import settings
 from tecken.errors import InvalidInput, Malformed, TooLarge
 from tecken.symbols.decompression import decompress, is_compressed
 from tecken.symbols.formats import FileReader, identify
+from tecken.symbols.formats.cabinet import packed_name, read_cabinet
 from tecken.symbols.layouts import FileType
 from tecken.upload.archive import SMALL_BYTES, ArchiveLimits, OpenArchive
 from tecken.upload.tar_archive import (
@@ -137,12 +138,15 @@ def _unpack(stack: ExitStack, content: FileSlice, unpacking: Unpacking) -> FileS
 
 
 def _open_single(content: FileSlice) -> OpenArchive | None:
-    """Return a symbol file as an archive of one member; None for a file of no known format.
+    """Return a symbol file or a CAB file as an archive of one member; None for a file of no known format.
 
     A file without a name has that of its id. Raises InvalidInput for a file that is broken.
     """
+    reader = FileReader(content.open(), content.size)
     try:
-        objects = identify(FileReader(content.open(), content.size))
+        if cabinet := read_cabinet(reader):
+            return OpenArchive([content._replace(name=content.name or packed_name(cabinet))])
+        objects = identify(reader)
     except Malformed as error:
         raise InvalidInput(f"{content.name} cannot be identified: {error}") from None
     if not objects:

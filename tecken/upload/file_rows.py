@@ -24,6 +24,7 @@ from tecken.storage.port import FileContent, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
+from tecken.symbols.formats.cabinet import Cabinet, read_cabinet, unpacked_name
 from tecken.symbols.ids import (
     ObjectId,
     build_id_of,
@@ -174,11 +175,19 @@ def warn_of_native_files(upload: Upload) -> None:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
     known = {(warning["key"], warning["message"]) for warning in upload.warnings}
+    unpacked = {_without_last_character(path) for path in converted}
     for key in native:
+        # The file in a CAB file is converted: `xul.pdb` of `xul.pd_`.
+        if key.file_name.endswith("_") and _without_last_character(storage_path(key)) in unpacked:
+            continue
         has_symbols = (key.debug_file.lower(), key.debug_id) in symbolicated
         if not has_symbols and (storage_path(key), NATIVE) not in known:
             warn(upload, [{"key": storage_path(key), "message": NATIVE}])
     upload.save(update_fields=["warnings"])
+
+
+def _without_last_character(path: str) -> str:
+    return path[:-1]
 
 
 def _converted_paths(upload: Upload, paths: Collection[str]) -> Iterable[str]:
@@ -341,7 +350,9 @@ class SymbolText:
         self._format = format_of(key.file_type)
         self._check = self._format.usability_check() if self._format else None
         self._native: tuple[Format, tuple[ObjectInfo, ...]] | None = None
-        self._fault = ""
+        self._faults: list[str] = []
+        self.cabinet: Cabinet | None = None
+        """Headers of a CAB file."""
 
     def feed(self, chunk: bytes) -> None:
         """Inspect the next bytes of the file."""
@@ -351,11 +362,17 @@ class SymbolText:
             self._check.feed(chunk)
 
     def identify(self, file: BinaryIO, size: int) -> None:
-        """Find the objects of a native file of `size` bytes."""
+        """Find the objects of a native file of `size` bytes, or the headers of a CAB file."""
+        reader = FileReader(file, size)
         try:
-            self._native = recognise(FileReader(file, size), self._key.file_type)
+            self.cabinet = read_cabinet(reader)
+            self._native = recognise(reader, self._key.file_type)
         except Malformed as error:
-            self._fault = str(error)
+            self.add_fault(f"it cannot be identified: {error}")
+
+    def add_fault(self, fault: str) -> None:
+        """Add a reason why the file is of less use than others."""
+        self._faults.append(fault)
 
     def info(self) -> ObjectInfo | None:
         """Return the identification in the file; None if its format is unknown."""
@@ -377,6 +394,12 @@ class SymbolText:
         others = [some_id for some_id in ids if some_id != self._key.debug_id]
         return [self._key._replace(debug_id=some_id) for some_id in others]
 
+    def unpacked_key(self) -> FileKey | None:
+        """Return the key of the file in a CAB file; None for any other file."""
+        if self.cabinet is None:
+            return None
+        return self._key._replace(file_name=unpacked_name(self._key.file_name, self.cabinet))
+
     def _own_object(self, objects: tuple[ObjectInfo, ...]) -> ObjectInfo:
         """Return the object of this key; a file with programs for several processors has one for each."""
         debug_id = self._key.debug_id
@@ -387,8 +410,7 @@ class SymbolText:
         """Yield each reason why the file will not symbolicate, or only in part."""
         if is_zero_debug_id(self._key.debug_id):
             yield ZERO_ID
-        if self._fault:
-            yield f"it cannot be identified: {self._fault}"
+        yield from self._faults
         if self._format is None:
             return
         # Several formats may share a type of file, so the first one of the type need not be the file's own.

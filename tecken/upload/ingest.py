@@ -22,16 +22,19 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from django.conf import settings
 from django.db.models import F
 
-from tecken.errors import Conflict, InvalidInput, NotFound
+from tecken.errors import BadModule, Conflict, InvalidInput, NotFound
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import ObjectFiles, Slot, gzip_chunks
 from tecken.storage.port import FileContent, OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.decompression import decompress
+from tecken.symbols.ids import file_name
 from tecken.symbols.layouts import FileKey, object_of, storage_path
 from tecken.upload.archive import NotReusable
+from tecken.upload.cabinets import open_unpacked
 from tecken.upload.file_rows import (
+    SHOWN_NAME_CHARACTERS,
     Outcome,
     RefusedFile,
     StoredFile,
@@ -114,22 +117,40 @@ def ingest_file(upload: Upload, key: FileKey, read: Read, size: int) -> Outcome:
 def record_file(
     upload: Upload, outcome: StoredFile | RefusedFile, expected: Collection[FileKey] = ()
 ) -> None:
-    """Write the row of a file, and before it store and record the file for its other objects.
+    """Write the row of a file, and before it store and record the files that are made from it.
 
-    A fat file has an object for each processor, and each is found by the id in its key. `expected` are keys
-    that get a file of their own.
+    A fat file has an object for each processor, and each is found by the id in its key. The file in a CAB
+    file is stored beside it: debuggers request either. `expected` are keys that get a file of their own.
     """
     if isinstance(outcome, StoredFile):
         # Before the row: an upload that is tried again leaves out files that have one.
         for key in outcome.text.other_keys():
             if key not in expected:
-                _store_copy(upload, key, outcome)
+                read = partial(_read_stored, upload, outcome.key)
+                _store_derived(upload, key, read, outcome.content.size)
+        unpacked = outcome.text.unpacked_key()
+        if unpacked and unpacked not in {*expected} - {outcome.key}:
+            _store_unpacked(upload, unpacked, outcome)
     record(upload, outcome)
 
 
-def _store_copy(upload: Upload, key: FileKey, original: StoredFile) -> None:
+def _store_unpacked(upload: Upload, key: FileKey, packed: StoredFile) -> None:
+    """Store the file in a CAB file; one that cannot be unpacked gets a warning."""
+    cabinet = packed.text.cabinet
+    assert cabinet
+    try:
+        file_name(key.file_name)
+        if key == packed.key or key.file_type.is_compressed:
+            raise BadModule(f"the name of a CAB file with {cabinet.name[:SHOWN_NAME_CHARACTERS]} ends in _")
+        with open_unpacked(cabinet, _read_stored(upload, packed.key)) as content:
+            _store_derived(upload, key, partial(read_chunks, content), cabinet.size)
+    except InvalidInput as error:
+        packed.text.add_fault(f"it cannot be unpacked: {error}")
+
+
+def _store_derived(upload: Upload, key: FileKey, read: Read, size: int) -> None:
     known = rows(upload, [key]).get(storage_path(key), ())
-    copy = store_file(upload, key, partial(_read_stored, upload, original.key), original.content.size, known)
+    copy = store_file(upload, key, read, size, known)
     Upload.objects.filter(pk=upload.pk).update(members_total=F("members_total") + 1)
     record(upload, copy)
 

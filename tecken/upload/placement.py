@@ -13,10 +13,12 @@ from typing import BinaryIO, Final, NamedTuple, cast
 
 from django.conf import settings
 
-from tecken.errors import BadModule, InvalidInput, Malformed
+from tecken.errors import BadModule, InvalidInput, Malformed, TooLarge
 from tecken.storage.models import KEY_CHARACTERS
 from tecken.symbols.formats import HEAD_BYTES, FileReader, recognise
 from tecken.symbols.formats.base import Format, Kind, ObjectInfo
+from tecken.symbols.formats.cabinet import MAGIC as CAB_MAGIC
+from tecken.symbols.formats.cabinet import read_cabinet, unpacked_name
 from tecken.symbols.formats.keys import keys_of_native
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, is_reserved, storage_path, symbol_file
@@ -29,6 +31,7 @@ from tecken.upload.archive import (
     file_key,
     key_of_path,
 )
+from tecken.upload.cabinets import open_unpacked
 from tecken.upload.tar_archive import FileSlice
 
 NO_FORMAT: Final = "it is of no known format"
@@ -37,7 +40,7 @@ NO_ID: Final = (
 )
 PACKED: Final = "it is compressed: put it into the archive as it is"
 NOT_A_SYMBOL_FILE: Final = f"it is no symbol file, though its name ends in {FileType.SYMBOL_FILE.suffix}"
-PACKED_MAGIC: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"MSCF")
+PACKED_MAGIC: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", CAB_MAGIC)
 # Characters of a name in a reason.
 MAX_SHOWN: Final = 255
 # Of two files with one key the one with the most information is stored.
@@ -54,6 +57,8 @@ class Placement(NamedTuple):
 def place(flat: FlatMember) -> Placement | str:
     """Return the keys of a file, or the reason why it cannot be stored. Raise InvalidInput if it is cut."""
     head = _read_head(flat.member)
+    if head.startswith(CAB_MAGIC):
+        return _place_cabinet(flat, head)
     try:
         # A package has many files of unknown formats, so these are not read further.
         if recognise(FileReader(BytesIO(head), len(head))) is None:
@@ -66,6 +71,27 @@ def place(flat: FlatMember) -> Placement | str:
         return _place_object(*found, flat.parts) if found else NO_FORMAT
     except (Malformed, BadModule) as error:
         return f"it cannot be identified: {error}"
+
+
+def _place_cabinet(flat: FlatMember, head: bytes) -> Placement | str:
+    """Return the keys of a CAB file, from the file in it, or the reason why it cannot be stored."""
+    *directories, name = flat.parts
+    placed: Placement | str = PACKED
+    try:
+        with _open_member(flat.member) as file:
+            cabinet = read_cabinet(FileReader(file, flat.member.size))
+        assert cabinet
+        inside = [*directories, unpacked_name(name, cabinet)]
+        with open_unpacked(cabinet, flat.member.read()) as file:
+            found = recognise(FileReader(file, cabinet.size))
+        if found and FileType.SYMBOL_FILE not in found[0].file_types:
+            placed = _place_object(*found, inside)
+    except (Malformed, TooLarge, BadModule) as error:
+        placed = f"it cannot be unpacked: {error}"
+    if isinstance(placed, Placement):
+        return Placement([key._replace(file_name=name) for key in placed.keys], placed.rank)
+    by_path = _place_by_path(flat, head)
+    return placed if isinstance(by_path, str) else by_path
 
 
 def _place_object(known: Format, objects: Sequence[ObjectInfo], parts: Sequence[str]) -> Placement | str:

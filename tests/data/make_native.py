@@ -1,7 +1,7 @@
 """Build one small program as every format of native files.
 
-Needs clang and lld 14, binutils, dsymutil and dwz (Debian 12: `apt-get install clang-14 lld-14 llvm-14 dwz`),
-and pdbtool (`cargo install pdbtool --version 0.1.22`).
+Needs clang and lld 14, binutils, dsymutil, dwz and gcab (Debian 12: `apt-get install clang-14 lld-14 llvm-14
+dwz gcab`), and pdbtool (`cargo install pdbtool --version 0.1.22`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "native"
+CABINETS = HERE / "cabinets"
 # One path on every machine: linkers write it into some files.
 BUILD = Path("/tmp/native")
 SOURCE = Path("src") / "native.c"
@@ -97,6 +98,8 @@ def make_windows() -> None:
         remove(f"{name}.obj")
     remove("arm64.pdb")
     run("pdbtool", "pdz-encode", "--compress-stream-dir", "native.pdb", "packed.pdb")
+    CABINETS.mkdir(exist_ok=True)
+    run("gcab", "--create", "--zip", str(CABINETS / "native.pd_"), "native.pdb")
     unwind = (*COMPILE, "-funwind-tables", "--target=x86_64-pc-windows-msvc", "-gcodeview", "-c")
     run(*unwind, "-o", "unwind.obj", str(SOURCE.with_name("unwind.c")))
     run(*link, "/out:unwind.exe", "/pdb:unwind.pdb", "/pdbaltpath:C:\\build\\unwind.pdb", "unwind.obj")

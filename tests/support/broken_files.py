@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "data"
-FOLDERS = ("native", "inlines")
+FOLDERS = ("native", "inlines", "cabinets")
 HEAD_BYTES = 4096
 WORDS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80")
 KINDS = ("bits", "bits", "bytes", "head", "words", "copies", "end")

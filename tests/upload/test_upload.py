@@ -42,7 +42,7 @@ pytest_plugins = ["tests.support.upstreams", "tests.upload.site"]
 pytestmark = pytest.mark.django_db
 
 DLL_KEY = FileKey("crash-c", SYM_KEY.debug_id, "crash-c.dl_")
-DLL = b"MSCF" + bytes(range(256)) * 20
+DLL = b"odd" + bytes(range(256)) * 20
 BOTH = zipped({str(SYM_KEY): SYM, str(DLL_KEY): DLL})
 
 

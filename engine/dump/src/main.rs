@@ -1,11 +1,12 @@
 //! Text of a Breakpad symbol file from a native debug file (ELF, Mach-O, PE, WASM, PDB).
 //!
 //! The program reads files of strangers, so its caller bounds its memory and time. It has no network, no state and no
-//! configuration: FILE in, text out.
+//! configuration: FILE in, text out. It also unpacks CAB files.
 #![forbid(unsafe_code)]
 
 mod arch;
 mod attributes;
+mod cabinet;
 mod cached;
 mod cfi;
 mod code;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use crate::failure::{Failure, Result};
-use crate::options::{Options, Request, USAGE};
+use crate::options::{Request, USAGE};
 
 const MALFORMED: u8 = 2;
 const WRONG_USAGE: u8 = 64;
@@ -50,7 +51,8 @@ const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
     let failure = match Request::parse() {
-        Ok(Request::Dump(options)) => run(options).err(),
+        Ok(Request::Dump(options)) => run(move || dump::write(&options)).err(),
+        Ok(Request::Unpack(path)) => run(move || cabinet::unpack(&path)).err(),
         Ok(Request::Help) => return print(USAGE),
         Ok(Request::Version) => return print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -72,11 +74,11 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Dump a file in a thread with a large stack. A panic of a parser is a failure like any other.
-fn run(options: Options) -> Result<()> {
+/// Read a file in a thread with a large stack. A panic of a parser is a failure like any other.
+fn run(read: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     panic::set_hook(Box::new(|_| {}));
-    let dump = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || dump::write(&options))?;
-    dump.join().unwrap_or_else(|panic| Err(Failure::new(format!("a parser stopped: {}", message(&*panic)))))
+    let reader = thread::Builder::new().stack_size(STACK_BYTES).spawn(read)?;
+    reader.join().unwrap_or_else(|panic| Err(Failure::new(format!("a parser stopped: {}", message(&*panic)))))
 }
 
 /// Return the text of a panic.

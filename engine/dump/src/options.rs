@@ -10,8 +10,9 @@ use crate::part::Part;
 /// Text of `--help`.
 pub const USAGE: &str = "\
 usage: tecken-dump [OPTION]... FILE
+       tecken-dump --unpack CAB_FILE
 
-Write the text of a Breakpad symbol file for a native debug file.
+Write the text of a Breakpad symbol file for a native debug file; with --unpack, write the only file in a CAB file.
 
   --arch ARCH                program of a fat file (x86_64, arm64, ...), default: the first one
   --name NAME                name in the MODULE record, default: the base name of FILE
@@ -38,6 +39,7 @@ pub struct Options {
 /// What the command line asks for.
 pub enum Request {
     Dump(Options),
+    Unpack(PathBuf),
     Help,
     Version,
 }
@@ -56,6 +58,7 @@ impl Request {
                 Long("package") => options.package = Some(parser.value()?.into()),
                 Long("cfi") => options.executable = Some(parser.value()?.into()),
                 Long("offsets") => options.offsets = parser.value()?.parse_with(parse_offsets)?,
+                Long("unpack") => return Ok(Request::Unpack(parser.value()?.into())),
                 Long("help") | Short('h') => return Ok(Request::Help),
                 Long("version") => return Ok(Request::Version),
                 Value(path) if file.is_none() => file = Some(path.into()),
