@@ -37,6 +37,7 @@ MAXIMA = {
     # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
     # in storage have four: the form of content, content and references, their rows, and their check. Two
     # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
+    # CAB files have three: their headers, the engine in Python, and their place in uploads.
     # Raise the bound with a reason.
     "modules": Limit(goal=200, bound=231),
     "short_modules": Limit(goal=0.12, bound=0.12),

@@ -1,11 +1,11 @@
 """Uploads of symbol files: three protocols, one way to store a file, and the removal of old files.
 
 The views in `protocols/` decode a request and hand its files over. `containers` opens a zip, a tar, a
-Debian package or a single file, which are all a list of members from then on, and `placement` finds the
-keys of members that are not in the layout of a symbol store. `archive_upload` stores the members,
-`direct_upload` stores files that the client sends one by one, `protocols/sym_upload` stores the file of
-Breakpad's client. All of them store each file with `ingest.store_file` and write its row with
-`file_rows.record`. `retention.Retention` removes old files.
+package or a single file, which are all a list of members from then on, and `placement` finds the keys of
+members that are not in the layout of a symbol store. `archive_upload` stores the members, `direct_upload`
+stores files that the client sends one by one, `protocols/sym_upload` stores the file of Breakpad's client.
+All of them store each file with `ingest.store_file` and write its row with `file_rows.record`; `cabinets`
+unpacks the file in a CAB file. `retention.Retention` removes old files.
 
 Main classes: `models.Upload` (one request of a client), `form.Archive` (a received file),
 `archive.Member`, `file_rows.StoredFile` and `RefusedFile` (the result for one file),

@@ -1,6 +1,6 @@
-"""Recognition of what a client sends, by its content: a zip, a tar, a Debian package, or a single file.
+"""Recognition of what a client sends, by its content: a zip, a tar, a package, or a single file.
 
-A tar archive, a Debian package and a single file may be compressed. They are unpacked into a file without a
+A tar archive, a package and a single file may be compressed. They are unpacked into a file without a
 name, of at most as many bytes as an archive may unpack to. Nothing inside them is unpacked again.
 """
 
@@ -23,6 +23,7 @@ from tecken.symbols.formats import FileReader, identify
 from tecken.symbols.formats.cabinet import packed_name, read_cabinet
 from tecken.symbols.layouts import FileType
 from tecken.upload.archive import SMALL_BYTES, ArchiveLimits, OpenArchive
+from tecken.upload.rpm_package import RPM_MAGIC, find_payload, list_cpio
 from tecken.upload.tar_archive import (
     AR_MAGIC,
     BLOCK,
@@ -37,9 +38,9 @@ from tecken.upload.zip_archive import NOT_A_ZIP, open_zip
 ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 ZIP_SUFFIX: Final = ".zip"
 # Archives of other kinds, which are refused by their name before they are read.
-FOREIGN_SUFFIXES: Final = (".7z", ".cab", ".dmg", ".iso", ".msi", ".rar", ".rpm")
+FOREIGN_SUFFIXES: Final = (".7z", ".cab", ".dmg", ".iso", ".msi", ".rar")
 UNKNOWN_CONTENT: Final = (
-    "File is neither an archive (zip, tar, .tar.gz, .tar.xz, .tar.zst, .deb) "
+    "File is neither an archive (zip, tar, .tar.gz, .tar.xz, .tar.zst, .deb, .rpm) "
     "nor a symbol file of a known format"
 )
 # Name of a file that has neither a name nor an id.
@@ -98,15 +99,20 @@ def _read_head(file: BinaryIO) -> bytes:
 def _open_tar_or_file(
     stack: ExitStack, file: BinaryIO, head: bytes, name: str, unpacking: Unpacking
 ) -> OpenArchive | None:
-    """Return the members of a tar archive, a Debian package or a single file; None for any other file."""
+    """Return the members of a tar archive, a package or a single file; None for any other file."""
     if not head:
         return None
     file.flush()
     content = FileSlice(file, 0, file.seek(0, os.SEEK_END), name)
     if head.startswith(AR_MAGIC):
         content = find_package_data(content)
+    is_rpm = head.startswith(RPM_MAGIC)
+    if is_rpm:
+        content = find_payload(content)
     if is_compressed(content.at(0, BLOCK)):
         content = _unpack(stack, content, unpacking)
+    if is_rpm:
+        return list_cpio(content, unpacking.limits)
     if is_tar(content.at(0, BLOCK)):
         return list_tar(content, unpacking.limits)
     if head.startswith(AR_MAGIC):

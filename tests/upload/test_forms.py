@@ -75,6 +75,17 @@ def reasons(answer: Mapping[str, Any]) -> dict[str, str]:
 
 # Archives
 
+
+def test_upload_alpine_package_stores_its_native_files(builder: Uploader) -> None:
+    """It has a tar archive of the signature and one of the control file, both cut, and one of the files."""
+    parts = ({".SIGN.RSA.key.pub": b"odd"}, {".PKGINFO": b"pkgname = native\n"})
+    cut = [gzip.compress(tarred(part)[:1024]) for part in parts]
+    files = gzip.compress(tarred({"usr/lib/debug/usr/lib/libnative.so.debug": native("libnative.so.debug")}))
+    answer = upload(builder, b"".join([*cut, files]), "native-dbg-1.0-r0.apk")
+    assert keys() == [f"v1/{ELF_KEY._replace(file_name='libnative.so.debug')}"]
+    assert sorted(reasons(answer)) == [".PKGINFO", ".SIGN.RSA.key.pub"]
+
+
 KINDS: dict[str, Callable[[Mapping[str, bytes]], bytes]] = {
     "zip": zipped,
     "stored.zip": lambda files: zipped(files, zipfile.ZIP_STORED),
