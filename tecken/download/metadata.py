@@ -62,7 +62,9 @@ Row = tuple[str, str, str, bool]
 def _rows(beginning: str) -> QuerySet[SymbolFile, Row]:
     """Return the rows of ELF files whose key begins so after the root: with the name of the debug file."""
     # By key, which has an index for beginnings.
-    elf = SymbolFile.objects.native().filter(format="elf", key__startswith=f"{ROOT}/{beginning}")
+    elf = SymbolFile.objects.native(try_symbols=False).filter(
+        format="elf", key__startswith=f"{ROOT}/{beginning}"
+    )
     return elf.exclude(build_id="").values_list("debug_file", "build_id", "kind", "has_code").distinct()
 
 

@@ -130,8 +130,10 @@ class PresenceCache:
         """Remove everything about native files with these ids, as `forget_file` does. Raises Unavailable."""
         # A debug id with the age 0 may be requested without it.
         spellings = {spelling for some_id in ids for spelling in (some_id, some_id.removesuffix("0"))}
-        pairs = product(spellings, FileType)
-        if names := [native_file_key(code_file, some_id, file_type) for some_id, file_type in pairs]:
+        modules = [
+            ObjectId(code_file, some_id, is_try=is_try) for some_id in spellings for is_try in (False, True)
+        ]
+        if names := [native_file_key(*pair) for pair in product(modules, FileType)]:
             self.forget(names)
 
     def forget_build_id(self, build_id: str) -> None:
@@ -201,10 +203,11 @@ def code_file_key(name: str, code_id: str, *, with_try: bool) -> str:
     return f"known:code:{'try' if with_try else 'regular'}:{spelling}/{code_id.upper()}"
 
 
-def native_file_key(name: str, some_id: str, file_type: FileType) -> str:
+def native_file_key(module: ObjectId, file_type: FileType) -> str:
     """Return the key for the native file of an id. Only short ids, of PE files, need the name besides."""
-    place = some_id if len(some_id) >= GUID_DIGITS else f"{name.lower()}/{some_id}"
-    return f"known:native:{file_type.name}:{place}"
+    some_id = module.debug_id
+    place = some_id if len(some_id) >= GUID_DIGITS else f"{module.name.lower()}/{some_id}"
+    return f"known:native:{'try:' if module.is_try else ''}{file_type.name}:{place}"
 
 
 def build_id_key(build_id: str, part: ElfPart) -> str:

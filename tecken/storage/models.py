@@ -46,9 +46,9 @@ class SymbolFileQuerySet(models.QuerySet["SymbolFile"]):
         """Keep stored files whose debug id names a build: ids of zeros are shared by many."""
         return self.filter(completed_at__isnull=False).exclude(debug_id__startswith="0" * GUID_DIGITS)
 
-    def native(self) -> Self:
-        """Keep stored native files of regular builds that are found by the id of their module."""
-        stored = self.filter(completed_at__isnull=False, try_symbols=False, replaced_by=None)
+    def native(self, *, try_symbols: bool) -> Self:
+        """Keep stored native files, regular or of try builds, that are found by the id of their module."""
+        stored = self.filter(completed_at__isnull=False, try_symbols=try_symbols, replaced_by=None)
         return stored.filter(format__in=CONVERTIBLE_FORMATS).exclude(native_id="")
 
     def convertible(self) -> Self:
@@ -192,10 +192,14 @@ class NativeName(models.Model):
     native_id = models.CharField(max_length=128)
     debug_file = models.CharField(max_length=NAME_CHARACTERS)
     debug_id = models.CharField(max_length=128)
+    try_symbols = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=["native_id", "debug_file", "debug_id"], name="native_name_once"),
+            models.UniqueConstraint(
+                fields=["native_id", "debug_file", "debug_id", "try_symbols"],
+                name="native_name_of_scope",
+            ),
         )
 
     def __str__(self) -> str:

@@ -127,7 +127,7 @@ def find_parents(module: ObjectId) -> Parents:
     A minidump names the executable, and the debug file of the same build has another name or none: Debian's
     is called after its build id. Raises NotFound, or Unavailable when the database does not respond.
     """
-    rows = SymbolFile.objects.native()
+    rows = SymbolFile.objects.native(try_symbols=module.is_try)
     try:
         native_id = _find_native_id(rows, module)
         of_module = rows.filter(native_id=native_id)
@@ -208,7 +208,7 @@ def find_elf_key(build_id: str, part: ElfPart) -> FileKey:
     Raises NotFound, or Unavailable when the database does not respond.
     """
     has_part = Q(has_code=True) if part is ElfPart.EXECUTABLE else Q(kind__in=(Kind.DEBUG, Kind.COMMON))
-    rows = SymbolFile.objects.native().filter(has_part, build_id=build_id, format="elf")
+    rows = SymbolFile.objects.native(try_symbols=False).filter(has_part, build_id=build_id, format="elf")
     try:
         file = _first(rows.order_by(*_best_first()))
     except DatabaseError as error:
@@ -221,11 +221,12 @@ def find_elf_key(build_id: str, part: ElfPart) -> FileKey:
 # Names
 
 
-def find_affected(native_id: str, kind: str, build_id: str) -> set[str]:
-    """Return the ids of the modules that are made from a file with these columns."""
-    affected = {native_id} - {""}
-    if kind == Kind.COMMON and build_id:
-        dependents = SymbolFile.objects.native().filter(common_id=build_id)
+def find_affected(row: SymbolFile) -> set[str]:
+    """Return the ids of the modules that are made from a native file; they are of its scope, too."""
+    affected = {row.native_id} - {""}
+    if row.kind == Kind.COMMON and row.build_id:
+        files = SymbolFile.objects.native(try_symbols=row.try_symbols)
+        dependents = files.filter(common_id=row.build_id)
         affected |= set(dependents.values_list("native_id", flat=True))
     return affected
 
@@ -235,23 +236,27 @@ def register_name(module: ObjectId, native_id: str) -> list[ObjectId]:
 
     Raises Unavailable when the database does not respond.
     """
+    names = NativeName.objects.filter(native_id=native_id, try_symbols=module.is_try)
     try:
         NativeName.objects.get_or_create(
-            native_id=native_id, debug_file=module.name, debug_id=module.debug_id
+            native_id=native_id,
+            debug_file=module.name,
+            debug_id=module.debug_id,
+            try_symbols=module.is_try,
         )
-        old = list(NativeName.objects.filter(native_id=native_id).order_by("-pk")[MAX_NAMES:])
+        old = list(names.order_by("-pk")[MAX_NAMES:])
         if old:
             NativeName.objects.filter(pk__in=[name.pk for name in old]).delete()
     except DatabaseError as error:
         raise Unavailable("the database does not answer") from error
-    return [ObjectId(name.debug_file, name.debug_id) for name in old]
+    return [ObjectId(name.debug_file, name.debug_id, is_try=name.try_symbols) for name in old]
 
 
-def registered_names(native_ids: Iterable[str]) -> set[ObjectId]:
-    """Return every object that has a page file of the native files with these ids."""
-    native_ids = list(native_ids)
-    names = NativeName.objects.filter(native_id__in=native_ids).values_list("debug_file", "debug_id")
-    return {*map(ObjectId.without_name, native_ids), *(ObjectId(*name) for name in names)}
+def registered_names(native_ids: Iterable[str], *, is_try: bool) -> set[ObjectId]:
+    """Return every name under which native files with these ids have a page file."""
+    rows = NativeName.objects.filter(native_id__in=list(native_ids), try_symbols=is_try)
+    names = rows.values_list("debug_file", "debug_id")
+    return {ObjectId(*name, is_try=is_try) for name in names}
 
 
 # Text

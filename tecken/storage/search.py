@@ -232,6 +232,7 @@ class Search:
         find_by_code_id: FindByCodeId,
         find_by_build_id: FindByBuildId,
         native: NativeSource | None = None,
+        try_native: NativeSource | None = None,
         page_files: PageFiles | None = None,
         record: Record = _discard,
     ) -> None:
@@ -239,10 +240,13 @@ class Search:
         self.regular = regular
         self.try_files = try_files
         self.native = native
+        self._try_native = try_native
         self._page_files = page_files
         self.upstreams = tuple(upstreams)
         converted = [native] if native else []
         self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
+        of_try = [try_native] if try_native else []
+        self.try_symbols = SourceChain([OwnSymbols(try_files), *of_try], record)
         self._upstream_symbols = SourceChain(upstreams)
         self._presence = presence
         self._find_by_code_id = find_by_code_id
@@ -317,12 +321,14 @@ class Search:
         yield from _renamed(request, self.regular, regular_file_key)
         # A client that asks for a cabinet would unpack the file itself and fail.
         if self.native and self._page_files and not request.is_cabinet:
-            yield self._native_place(request, self.native, self._page_files)
+            yield _native_place(request, self.native, self._page_files)
         if self.upstreams and request.is_symbol_file:
             yield self._upstream_place(request)
         if request.with_try:
             yield from _named(request, self.try_files, try_file_key)
             yield from _renamed(request, self.try_files, try_file_key)
+            if self._try_native and self._page_files and not request.is_cabinet:
+                yield _native_place(request, self._try_native, self._page_files, is_try=True)
 
     def _by_code_id(self, request: FileRequest) -> Place:
         names = request.key.debug_file, request.given_id
@@ -331,20 +337,6 @@ class Search:
             code_file_key(*names, with_try=with_try),
             lambda: _module_names(self._find_by_code_id(*names, with_try=with_try)),
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
-        )
-
-    def _native_place(self, request: FileRequest, native: NativeSource, page_files: PageFiles) -> Place:
-        file_type = request.key.file_type
-        module = ObjectId(request.key.debug_file, request.given_id)
-        key = native_file_key(module.debug_file, module.debug_id, file_type)
-        if request.is_symbols:
-            return SearchPlace(
-                key,
-                partial(_find_converted, native, page_files, module),
-                lambda fact: ConvertedSymbols(page_files, ObjectId.without_name(fact[0])),
-            )
-        return SearchPlace(
-            key, lambda: list(native.key(module, file_type)), lambda fact: OtherName(FileKey(*fact))
         )
 
     def _upstream_place(self, request: FileRequest) -> Place:
@@ -425,9 +417,27 @@ def _section_place(file: OwnFile, name: str) -> SearchPlace[OwnFile]:
     )
 
 
+def _native_place(
+    request: FileRequest, native: NativeSource, page_files: PageFiles, *, is_try: bool = False
+) -> Place:
+    """Return the place of native files that have another name."""
+    file_type = request.key.file_type
+    module = ObjectId(request.key.debug_file, request.given_id, is_try=is_try)
+    key = native_file_key(module, file_type)
+    if not request.is_symbols:
+        return SearchPlace(
+            key, lambda: list(native.key(module, file_type)), lambda fact: OtherName(FileKey(*fact))
+        )
+    return SearchPlace(
+        key,
+        partial(_find_converted, native, page_files, module),
+        lambda fact: ConvertedSymbols(page_files, ObjectId.without_name(fact[0], is_try=is_try)),
+    )
+
+
 def _find_converted(native: NativeSource, page_files: PageFiles, module: ObjectId) -> list[Any]:
     native_id = native.native_id(module)
-    nameless = ObjectId.without_name(native_id)
+    nameless = ObjectId.without_name(native_id, is_try=module.is_try)
     try:
         Header.parse(read_header(partial(page_files.read, nameless)))
     except (NotFound, MalformedPageFile):

@@ -136,6 +136,10 @@ def search() -> Search:
     from tecken.storage.native import NativeSymbols, find_elf_key  # noqa: PLC0415
 
     engine = find_engine()
+
+    def native(files: ObjectFiles) -> NativeSymbols | None:
+        return NativeSymbols(files, engine, lambda: options().symbol_max_bytes) if engine else None
+
     return Search(
         regular=own_files(),
         try_files=try_files(),
@@ -143,14 +147,15 @@ def search() -> Search:
         presence=presence_cache(),
         find_by_code_id=module_of,
         find_by_build_id=find_elf_key,
-        native=NativeSymbols(own_files(), engine, lambda: options().symbol_max_bytes) if engine else None,
+        native=native(own_files()),
+        try_native=native(try_files()),
         page_files=request_page_files(),
         record=lookup_log().note,
     )
 
 
 def converts_native_files() -> bool:
-    """Return whether native files of regular builds are converted."""
+    """Return whether native files are converted."""
     return search().native is not None
 
 
@@ -166,21 +171,26 @@ def engine_version() -> str:
 
 
 def find_native_module(module: ObjectId) -> ObjectId | None:
-    """Return the module without a name whose native files have a regular module's symbols; None without any.
+    """Return the module without a name whose native files have a module's symbols; None without any.
 
     Raises Unavailable if storage or database do not respond.
     """
     from tecken.storage.native import find_parents_if_any  # noqa: PLC0415 - as in `search`
 
-    if module.is_try or stored_symbols(own_files(), module):
+    if stored_symbols(select_files(module.is_try), module):
         return None
     parents = find_parents_if_any(module)
-    return ObjectId.without_name(parents.native_id) if parents else None
+    return ObjectId.without_name(parents.native_id, is_try=module.is_try) if parents else None
 
 
 def symbol_search() -> SourceChain:
     """Return the sources of symbols of regular modules: our own storage first, then upstreams."""
     return search().symbols
+
+
+def try_symbol_search() -> SourceChain:
+    """Return the sources of symbols of try builds, which are in our own storage alone."""
+    return search().try_symbols
 
 
 @per_process
@@ -213,9 +223,9 @@ def _native_stamp(module: ObjectId) -> NativeStamp | None:
     return native_stamp(module) if search().native else None
 
 
-def try_stamp(module: ObjectId) -> Stored | None:
-    """Return size and etag of the module's try symbol file; None without one."""
-    return stored_symbols(try_files(), module)
+def try_stamp(module: ObjectId) -> Stored | NativeStamp | None:
+    """Return what `own_stamp` does, of a module of try builds."""
+    return stored_symbols(try_files(), module) or _native_stamp(module)
 
 
 @per_process

@@ -79,6 +79,7 @@ class Explanation(NamedTuple):
     regular: OwnStorage
     of_try: OwnStorage
     native: Native | Unavailable | None
+    try_native: Native | Unavailable | None
     upstreams: tuple[UpstreamResult, ...]
     page_file: Header | Unavailable | None
     store: int | Marked | Unavailable | None
@@ -128,7 +129,8 @@ class Explainer:
             OwnStorage(self._search.regular.name, self._wait(regular, deadline)),
             OwnStorage(self._search.try_files.name, self._wait(of_try, deadline)),
             # In this thread, which has a connection to the database.
-            _call(partial(_find_native, module)) if self._search.native else None,
+            self._find_native_files(module),
+            self._find_native_files(module.in_try()),
             tuple(UpstreamResult(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
             self._wait(page_file, deadline),
             self._wait(store, deadline),
@@ -148,6 +150,9 @@ class Explainer:
         outcome = self._queue.convert_and_wait([module], time.monotonic()).get(module)
         if isinstance(outcome, Unavailable) and not isinstance(outcome, Pending):
             raise outcome
+
+    def _find_native_files(self, module: ObjectId) -> Native | Unavailable | None:
+        return _call(partial(_find_native, module)) if self._search.native else None
 
     def _find_header(self, module: ObjectId) -> Header | None:
         with suppress(NotFound, MalformedPageFile):

@@ -58,7 +58,7 @@ def read_pages(page_files: PageFiles, module: ObjectId, header: Header, pages: S
     """
     if native_id := header.metadata.native_id:
         # The page file of a name of native files is a copy of this header, without the pages.
-        module = ObjectId.without_name(native_id)
+        module = ObjectId.without_name(native_id, is_try=module.is_try)
     return file.read_pages(partial(page_files.read, module), header, pages)
 
 

@@ -16,7 +16,6 @@ from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import on_change, options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
-from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.port import SymbolSource
 from tecken.store import services as store_services
 from tecken.store.port import Missing
@@ -139,7 +138,9 @@ def converter() -> Converter:
 @per_process
 def try_converter() -> Converter:
     """Return the converter of modules of try builds."""
-    return _build_converter(_try_symbols(), storage_services.try_stamp, page_file_builder())
+    return _build_converter(
+        storage_services.try_symbol_search(), storage_services.try_stamp, page_file_builder()
+    )
 
 
 def _build_converter(
@@ -166,10 +167,6 @@ def _register_name() -> Register:
     from tecken.storage.native import register_name  # noqa: PLC0415
 
     return register_name
-
-
-def _try_symbols() -> OwnSymbols:
-    return OwnSymbols(storage_services.try_files())
 
 
 def _symbol_bytes() -> int:
@@ -231,7 +228,7 @@ def worker() -> ConversionWorker:
 @per_process
 def try_worker() -> ConversionWorker:
     """Return the worker's side of the conversion of modules of try builds."""
-    return _build_worker(_try_symbols(), storage_services.try_stamp)
+    return _build_worker(storage_services.try_symbol_search(), storage_services.try_stamp)
 
 
 def _build_worker(source: SymbolSource, stamp: Callable[[ObjectId], object]) -> ConversionWorker:
@@ -279,9 +276,9 @@ def remove_derived(module: ObjectId) -> None:
 
 
 def invalidate_native(
-    native_ids: Collection[str], other_ids: Iterable[str] = (), *, converts: bool = True
+    native_ids: Collection[str], other_ids: Iterable[str] = (), *, is_try: bool, converts: bool = True
 ) -> None:
-    """Remove everything derived from native files of these debug ids, under every name.
+    """Remove everything derived from native files of these debug ids in one scope, under every name.
 
     Call it after the rows of the changed files are written. Names are those that have a page file, and those
     for which the last search found nothing, maybe by one of `other_ids`: the build id or code id.
@@ -294,11 +291,12 @@ def invalidate_native(
     searched: set[ObjectId] = set()
     with suppress(Unavailable):
         searched = storage_services.lookup_log().absent_names([*native_ids, *other_ids])
-    nameless = set(map(ObjectId.without_name, native_ids))
+    nameless = {ObjectId.without_name(native_id, is_try=is_try) for native_id in native_ids}
+    searched = {module for module in searched if module.is_try == is_try}
     # Those of the ids first: see `Converter`.
     for module in nameless:
         (invalidate_module if converts else remove_derived)(module)
-    for module in (registered_names(native_ids) | searched) - nameless:
+    for module in (registered_names(native_ids, is_try=is_try) | searched) - nameless:
         with suppress(Unavailable):
             storage_services.lookup_log().forget(module)
         remove_derived(module)
@@ -352,10 +350,10 @@ def reconvert_module(module: ObjectId) -> None:
     """
     from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_register_name`
 
-    converter().reconvert(module)
+    (try_converter() if module.is_try else converter()).reconvert(module)
     invalidation_publisher().publish(module)
     # The next request for a name copies the header of the new page file.
-    for name in registered_names([module.debug_id]) - {module}:
+    for name in registered_names([module.debug_id], is_try=module.is_try):
         remove_derived(name)
 
 

@@ -70,9 +70,9 @@ class ObjectId(tuple[str, ...]):
         return cls(debug_file, normal_debug_id(debug_id))
 
     @classmethod
-    def without_name(cls, debug_id: str) -> Self:
+    def without_name(cls, debug_id: str, *, is_try: bool = False) -> Self:
         """Return the object that stands for all names of a debug id, as the native files of a build do."""
-        return cls(debug_id, debug_id)
+        return cls(debug_id, debug_id, is_try=is_try)
 
     @classmethod
     def from_key(cls, text: str) -> Self:

@@ -110,7 +110,8 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         return
     if file.outcome == "stored" or file.is_adopted:
         # The conversion finds a native file by its row, so this follows the row.
-        for row in SymbolFile.objects.native().filter(key=key).order_by("-pk")[:1]:
+        native = SymbolFile.objects.native(try_symbols=upload.try_symbols)
+        for row in native.filter(key=key).order_by("-pk")[:1]:
             remove_derived_of_native(row)
     try:
         storage_services.presence_cache().forget_file(file.key, *_code(file.key, file.text.info()))
@@ -129,11 +130,11 @@ def remove_derived_of_native(row: SymbolFile, *, converts: bool = True) -> None:
     """
     from tecken.storage.native import find_affected  # noqa: PLC0415 - as in `tecken.storage.services`
 
-    native_ids = set() if row.try_symbols else find_affected(row.native_id, row.kind, row.build_id)
+    native_ids = find_affected(row)
     other_ids = {some_id.upper() for some_id in (row.build_id, row.code_id) if some_id}
     if not native_ids:
         return
-    symbolication_services.invalidate_native(native_ids, other_ids, converts=converts)
+    symbolication_services.invalidate_native(native_ids, other_ids, is_try=row.try_symbols, converts=converts)
     with suppress(Unavailable):
         presence = storage_services.presence_cache()
         presence.forget_native({*native_ids, *other_ids}, row.code_file)
@@ -194,7 +195,8 @@ def _converted_paths(upload: Upload, paths: Collection[str]) -> Iterable[str]:
     """Return those of native files that are converted here."""
     if not storage_services.converts_native_files():
         return []
-    rows = SymbolFile.objects.native().filter(key__in=paths, bucket_name=upload.bucket_name)
+    rows = SymbolFile.objects.native(try_symbols=upload.try_symbols)
+    rows = rows.filter(key__in=paths, bucket_name=upload.bucket_name)
     return rows.values_list("key", flat=True)
 
 

@@ -32,7 +32,7 @@ from tecken.storage.models import NativeName, SymbolFile
 from tecken.storage.port import OwnFiles, Stored
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
-from tecken.symbolication.conversion.reconversion import OutdatedModule
+from tecken.symbolication.conversion.reconversion import OutdatedModule, is_without_name
 from tecken.symbolication.frame_lookup import Terms, look_up
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
@@ -313,10 +313,11 @@ class Fsck:
             for files in (storage_services.own_files(), storage_services.try_files())
         }
         self._newest = {name: _newest_symbols(stored) for name, (_, stored) in self.files.items()}
-        rows = SymbolFile.objects.native().convertible().values_list("native_id")
-        self._newest_native = dict(rows.annotate(Max("completed_at")))
-        names = NativeName.objects.values_list("debug_file", "debug_id", "native_id")
-        self._native_names = {ObjectId(*name): native_id for *name, native_id in names.iterator()}
+        self._newest_native = dict(_newest_native_files())
+        names = NativeName.objects.values_list("debug_file", "debug_id", "native_id", "try_symbols")
+        self._native_names = {
+            ObjectId(*name, is_try=is_try): native_id for *name, native_id, is_try in names.iterator()
+        }
 
     def find_problems(self) -> Iterator[Problem]:
         """Yield every difference."""
@@ -334,8 +335,7 @@ class Fsck:
     def _find_page_problems(self, module: ObjectId, written: datetime) -> Iterator[Problem]:
         files = storage_services.try_files() if module.is_try else storage_services.own_files()
         stored = self._newest[files.name].get(ObjectId(module.debug_file, module.debug_id))
-        if not stored and not module.is_try:
-            stored = self._find_native(module)
+        stored = stored or self._find_native(module)
         repair = partial(symbolication_services.invalidate_module, module)
         if stored and stored > written:
             yield Problem(f"page file of {module}: older than the symbol file", repair)
@@ -344,13 +344,16 @@ class Fsck:
 
     def _find_native(self, module: ObjectId) -> datetime | None:
         """Return when the newest native file of a module was stored."""
-        own = module.debug_id if _is_of_native_files(module) else ""
-        return self._newest_native.get(self._native_names.get(module, own))
+        own = module.debug_id if is_without_name(module) else ""
+        return self._newest_native.get((self._native_names.get(module, own), module.is_try))
 
 
-def _is_of_native_files(module: ObjectId) -> bool:
-    """Return whether a page file stands for all names of native files."""
-    return module == ObjectId.without_name(module.debug_id)
+def _newest_native_files() -> Iterator[tuple[tuple[str, bool], datetime]]:
+    """Yield for each debug id, of regular and of try builds, when its last native file was stored."""
+    for is_try in (False, True):
+        rows = SymbolFile.objects.native(try_symbols=is_try).convertible().values_list("native_id")
+        for native_id, completed_at in rows.annotate(Max("completed_at")):
+            yield (native_id, is_try), completed_at
 
 
 def _newest_symbols(stored: dict[FileKey, Stored]) -> dict[ObjectId, datetime]:

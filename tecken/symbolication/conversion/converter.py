@@ -250,8 +250,9 @@ class Converter:
     ) -> Header | Missing:
         """Convert a module. Requests wait for its early frames as those of `requested`."""
         native_id = stamp.native_id if isinstance(stamp, NativeStamp) else ""
-        if self._register and native_id and module != ObjectId.without_name(native_id):
-            return self._convert_native(module, native_id, self._register)
+        nameless = ObjectId.without_name(native_id, is_try=module.is_try)
+        if self._register and native_id and module != nameless:
+            return self._convert_native(module, nameless, self._register)
         requested = requested or module
         revision = self._early.revision(requested) if self._early else None
         on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
@@ -276,11 +277,10 @@ class Converter:
                 "%s: cannot look up frames early: %s; requests wait for all symbols", requested, error
             )
 
-    def _convert_native(self, module: ObjectId, native_id: str, register: Register) -> Header | Missing:
+    def _convert_native(self, module: ObjectId, nameless: ObjectId, register: Register) -> Header | Missing:
         """Convert the native files of a debug id, unless that is done, and give their header to a name."""
-        nameless = ObjectId.without_name(native_id)
         # Before anything is read: an upload of another file then removes this name, too.
-        for other in register(module, native_id):
+        for other in register(module, nameless.debug_id):
             self._page_files.delete(other)
             with suppress(StoreUnavailable):
                 self._store.forget(other)

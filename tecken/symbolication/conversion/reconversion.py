@@ -21,6 +21,11 @@ class OutdatedModule(NamedTuple):
     made_by: str
 
 
+def is_without_name(module: ObjectId) -> bool:
+    """Return whether a page file stands for all names of native files."""
+    return module == ObjectId.without_name(module.debug_id, is_try=module.is_try)
+
+
 class OutdatedModules:
     """Modules that another engine would convert better.
 
@@ -39,7 +44,7 @@ class OutdatedModules:
     def all(self) -> list[ObjectId]:
         """Return all modules without a name that have a page file. Raises Unavailable."""
         modules = sorted(module for module, _ in self._page_files.entries())
-        return [module for module in modules if module == ObjectId.without_name(module.debug_id)]
+        return [module for module in modules if is_without_name(module)]
 
     def among(self, modules: Iterable[ObjectId]) -> Iterator[OutdatedModule | None]:
         """Yield each module that is outdated, and None for each other one. Raises Unavailable."""

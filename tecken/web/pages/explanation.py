@@ -25,6 +25,7 @@ MAX_NEAR_MISSES = 5
 
 TRY_FILES = "Uploaded files of try builds"
 NATIVE_FILES = "Uploaded native files"
+TRY_NATIVE_FILES = "Native files of try builds"
 NOT_SEARCHED = "Not searched: an earlier source had the file"
 NO_RECENT_SEARCH = "Not searched recently"
 SEARCHES_AGAIN = "The next request searches all sources again."
@@ -156,7 +157,7 @@ def _conclude_not_stored(
     explanation: Explanation, state: State | None, sources: Sequence[SourceState]
 ) -> Conclusion:
     missing = explanation.store.missing if isinstance(explanation.store, Marked) else state
-    others = [source for source in sources if source.title != TRY_FILES]
+    others = [source for source in sources if source.title not in (TRY_FILES, TRY_NATIVE_FILES)]
     is_refused = isinstance(missing, Missing) and missing.kind != "absent"
     if _is_only_in_try(sources, others) and not is_refused:
         return ONLY_TRY
@@ -227,9 +228,11 @@ def _file_size(header: Header) -> int:
 def list_sources(explanation: Explanation, *, shows_names: bool) -> Iterator[SourceState]:
     """Yield the result of each source in the order of the search, with `shows_names` its address too."""
     yield _storage_state("Uploaded files", explanation.regular, shows_names)
-    if native := native_state(explanation.native, shows_names=shows_names):
+    if native := native_state(NATIVE_FILES, explanation.native, shows_names=shows_names):
         yield native
     yield _storage_state(TRY_FILES, explanation.of_try, shows_names)
+    if native := native_state(TRY_NATIVE_FILES, explanation.try_native, shows_names=shows_names):
+        yield native
     for upstream in explanation.upstreams:
         yield _upstream_state(upstream, explanation.cache, shows_names)
 
@@ -244,15 +247,15 @@ def _storage_state(title: str, storage: OwnStorage, shows_names: bool) -> Source
     return SourceState(title, name, "there", f"There, {size(storage.now.size)}", None, None)
 
 
-def native_state(native: Native | Unavailable | None, *, shows_names: bool) -> SourceState | None:
+def native_state(title: str, native: Native | Unavailable | None, *, shows_names: bool) -> SourceState | None:
     """Return the state of native files, which are a source only where they are converted and known."""
     if native is None:
         return None
     if isinstance(native, Unavailable):
-        return SourceState(NATIVE_FILES, "", "unreachable", UNREACHABLE, None, None)
+        return SourceState(title, "", "unreachable", UNREACHABLE, None, None)
     result = " ".join(["There.", *native.missing])
     name = ", ".join(native.paths) if shows_names else ""
-    return SourceState(NATIVE_FILES, name, "there", result, None, None)
+    return SourceState(title, name, "there", result, None, None)
 
 
 def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows_names: bool) -> SourceState:

@@ -190,7 +190,8 @@ def _find_by_code(file: str, some_id: str) -> ObjectId:
     try:
         return module_of(name, normal_id, with_try=True)
     except NotFound:
-        parents = find_parents_if_any(ObjectId(name, normal_id))
+        module = ObjectId(name, normal_id)
+        parents = find_parents_if_any(module) or find_parents_if_any(module.in_try())
         if parents is None:
             raise
         return ObjectId(name, parents.native_id)

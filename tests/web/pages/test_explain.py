@@ -474,11 +474,11 @@ def test_explain_over_limit_is_429(client: Client, runtime_options: Override, pa
 
 def test_page_shows_native_files_and_what_is_missing() -> None:
     native = Native(("frames.so/ID/frames.so",), ("There is no unwind information.",))
-    source = native_state(native, shows_names=True)
+    source = native_state("Native files", native, shows_names=True)
     assert source is not None
     assert (source.found, source.name) == (True, "frames.so/ID/frames.so")
     assert source.result == "There. There is no unwind information."
-    hidden = native_state(native, shows_names=False)
+    hidden = native_state("Native files", native, shows_names=False)
     assert hidden is not None
     assert hidden.name == ""
-    assert native_state(None, shows_names=True) is None
+    assert native_state("Native files", None, shows_names=True) is None
