@@ -30,12 +30,21 @@ PATIENCE = 30.0  # seconds until a test gives up on a socket
 class Server:
     """`port` answers with what `application`, a WSGI one or a Front, returns."""
 
-    def __init__(self, application: Any, deadlines: Deadlines = SOON, threads: int = 2) -> None:
+    def __init__(
+        self,
+        application: Any,
+        deadlines: Deadlines = SOON,
+        threads: int = 2,
+        send_buffer: int | None = None,
+    ) -> None:
         is_front = isinstance(application, Front)
         self.front = application if is_front else Front(application, threads, deadlines)
         config = server_config(self.front, deadlines, loop="asyncio", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
+        # The sockets of connections have the buffers of this one.
+        if send_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run)
 
@@ -76,8 +85,10 @@ def received(client: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(application: Any, deadlines: Deadlines = SOON, threads: int = 2) -> Iterator[Server]:
-    server = Server(application, deadlines, threads)
+def serving(
+    application: Any, deadlines: Deadlines = SOON, threads: int = 2, send_buffer: int | None = None
+) -> Iterator[Server]:
+    server = Server(application, deadlines, threads, send_buffer)
     # The server collects garbage when it starts, also that of earlier tests. Clients of Redis close their
     # connections when they are collected, but the collector may come to the socket first, which warns.
     with warnings.catch_warnings():
