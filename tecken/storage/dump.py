@@ -216,8 +216,16 @@ def _raise_for_status(engine: DumpEngine, status: int, reasons: BinaryIO) -> Non
         return
     if status == REFUSED:
         raise Malformed(_last_line(reasons) or "the file has no symbols that can be read")
+    if status == -signal.SIGABRT and _has_no_memory(reasons):
+        raise Malformed("the file needs more memory than it may have")
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     raise Malformed(f"the file cannot be converted: {engine.title} ended with {ended}")
+
+
+def _has_no_memory(reasons: BinaryIO) -> bool:
+    """Return whether a program in Rust, or a library in Rust, has ended its process for want of memory."""
+    reasons.seek(0)
+    return reasons.readline(MAX_REASON_BYTES).startswith(b"memory allocation of ")
 
 
 def _last_line(reasons: BinaryIO) -> str:

@@ -77,6 +77,11 @@ def test_dump_gives_the_program_no_environment(tmp_path: Path) -> None:
         ("sys.exit(2)", "no symbols that can be read"),
         ("sys.exit(1)", "ended with status 1"),
         ("os.kill(os.getpid(), 11)", "ended with signal 11"),
+        (
+            "os.write(2, b'memory allocation of 99 bytes failed\\nstack\\n'); os.abort()",
+            "the file needs more memory than it may have",
+        ),
+        ("os.write(2, b'odd'); os.abort()", "ended with signal 6"),
         ("b = bytearray(2 << 30)", "ended with status 1"),
         ("while True: pass", "ended with signal"),
     ],
