@@ -228,8 +228,9 @@ impl Scanner {
     /// Scan the next piece of text.
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         let mut text = std::mem::take(&mut self.tail);
+        // The tail has one newline, at its start. It may have megabytes, so it is not searched again.
+        let last_newline = memrchr(b'\n', piece).map_or(0, |at| text.len() + at);
         text.extend_from_slice(piece);
-        let last_newline = memrchr(b'\n', &text).unwrap_or(0);
         if text.len() - last_newline > MAX_LINE {
             let reason = format!("symbol file has a line of more than {MAX_LINE} bytes");
             return Err(Refusal::Malformed(reason));

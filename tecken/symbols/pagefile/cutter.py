@@ -38,8 +38,10 @@ from tecken.symbols.source_paths import clean
 # Bytes of text of a page. Packed and decompressed it has about half of that.
 PAGE_SIZE: Final = 8 << 10
 
-# Bytes of text that are scanned, or read back, at once.
-WINDOW: Final = 1 << 20
+# Bytes of text that are scanned, or read back, at once. The engine has a few buffers of this size, and tables
+# with room for as many records as so much text can have. They stay below 128 KiB, because larger ones are new
+# memory each time, and touching that takes longer than the scan.
+WINDOW: Final = 64 << 10
 
 # Bytes between two texts that are cheaper to read than to skip.
 GAP: Final = 64

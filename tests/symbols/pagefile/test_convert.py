@@ -117,7 +117,7 @@ def test_converter_wrong_start_is_refused_at_once() -> None:
 
 def test_converter_endless_line_is_malformed() -> None:
     with pytest.raises(Malformed, match="line of more than"):
-        Converted(MODULE, *[b"x" * cutter.WINDOW] * 6)
+        Converted(MODULE, b"x" * (5 << 20))
 
 
 def test_converter_line_of_almost_four_mebibytes_is_accepted() -> None:

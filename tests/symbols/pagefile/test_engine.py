@@ -211,7 +211,7 @@ def test_engine_full_disk_raises_an_error_of_the_system() -> None:
     with open("/dev/full", "r+b", buffering=0) as full:
         writer = PageFileWriter(full, io.BytesIO(), with_engine)
         with pytest.raises(OSError, match="No space"):
-            writer.feed(MODULE + b"x\n" * (cutter.WINDOW * 10))
+            writer.feed(MODULE + b"x\n" * (10 << 20))
 
 
 # Back to text
