@@ -11,6 +11,7 @@ from celery import current_app
 from kombu.exceptions import KombuError
 
 from tecken.errors import Unavailable
+from tecken.jobs.keys import CONVERT
 from tecken.redisclient.services import cache_guard
 from tecken.services import per_process
 
@@ -86,6 +87,8 @@ def _connect() -> None:
         producer.connection.ensure_connection(max_retries=0)
         # Celery imports and builds these when they are first read: messages, routes, results, events.
         _ = current_app.amqp.send_task_message, current_app.amqp.router, current_app.backend, producer.channel
+        # kombu declares a queue before the first job of a connection, over another connection.
+        producer.maybe_declare(current_app.amqp.queues[CONVERT])
 
 
 def _send_all(jobs: Sequence[JobRequest]) -> None:
