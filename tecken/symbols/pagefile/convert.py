@@ -179,11 +179,12 @@ class ScannedPages:
 
     def __init__(self, cutter: Cutter) -> None:
         self._cutter = cutter
-        self._starts: dict[Section, int] = {}
-        self._first_keys: dict[Section, list[int]] = {section: [] for section in Section}
+        # By the numbers of sections: a module may have twenty thousand pages.
+        self._starts: dict[int, int] = {}
+        self._first_keys: dict[int, list[int]] = {section: [] for section in Section}
         for number, (section, first_key) in enumerate(cutter.cuts):
-            self._starts.setdefault(Section(section), number)
-            self._first_keys[Section(section)].append(first_key)
+            self._starts.setdefault(section, number)
+            self._first_keys[section].append(first_key)
         # The names of one frame after another are often on the same pages.
         self.page = lru_cache(PAGES_KEPT)(self._page)
         self.file_name = cache(partial(self._name, Section.FILES))
