@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache, partial
 from io import BytesIO
 from threading import Thread
 from typing import Final, NamedTuple
 
 import orjson
+from httpcore import MockBackend
 
 from tecken.errors import StoreUnavailable
 from tecken.jobs import sending
 from tecken.redisclient.services import cache_client, cache_guard, counters_client, queue_client
 from tecken.storage import services as storage_services
+from tecken.storage.upstreams.http import HttpTransport
 from tecken.store import services as store_services
 from tecken.store.access_counts import AccessSample, HitCounts, InstrumentedStore
 from tecken.store.page_store import MemoryPageStore
@@ -42,6 +44,10 @@ from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
 from tecken.symbols.pagefile.file import Header
 
 logger = logging.getLogger(__name__)
+
+THREAD: Final = "warm-up"
+# httpx logs each request.
+logging.getLogger("httpx").addFilter(lambda record: record.threadName != THREAD)
 
 WARM_UP_SECONDS: Final = 2.0
 """Celery ends a process of a worker that takes four seconds to start."""
@@ -69,7 +75,7 @@ def warm_up_worker_process() -> Thread:
 
 
 def _run(steps: Sequence[Step]) -> Thread:
-    thread = Thread(target=_run_each, args=[steps], name="warm-up", daemon=True)
+    thread = Thread(target=_run_each, args=[steps], name=THREAD, daemon=True)
     thread.start()
     thread.join(WARM_UP_SECONDS)
     return thread
@@ -133,13 +139,17 @@ def _connect_to_queue() -> None:
 
 
 def _convert() -> None:
-    """Make the first conversion faster: spool files, reading ahead, the scan, early frames, compression."""
+    """Make the first conversion faster: HTTP, reading ahead, the scan, early frames, compression."""
 
     def on_scan(writer: PageFileWriter, _module: ScannedModule) -> None:
         list(writer.frames_at([0]))
 
+    text = _symbol_text()
+    received = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text), text]
+    # An upstream without a server: it reads what has been received.
+    upstream = HttpTransport("http://warm-up/", sockets=MockBackend(received))
     # The builder of the worker limits the memory of the whole process, which only one conversion may do.
-    with services.page_file_builder().of([_symbol_text()], on_scan):
+    with closing(upstream), upstream.get("") as chunks, services.page_file_builder().of(chunks, on_scan):
         pass
 
 

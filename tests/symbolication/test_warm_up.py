@@ -17,6 +17,7 @@ from tecken import services
 from tecken.celery import app
 from tecken.errors import StoreUnavailable, Unavailable
 from tecken.jobs import sending
+from tecken.jobs.keys import CONVERT
 from tecken.limits import services as limits_services
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
@@ -78,6 +79,8 @@ def test_warm_up_web_process_connects_to_both_servers_and_the_queue() -> None:
         # The subscriber of invalidations may have one.
         assert [*pool._available_connections, *pool._in_use_connections]
     assert "send_task_message" in app.amqp.__dict__
+    with app.producer_or_acquire() as producer:
+        assert hash(app.amqp.queues[CONVERT]) in producer.connection.declared_entities
 
 
 def test_warm_up_worker_process_without_the_store_reaches_the_storage(

@@ -10,12 +10,14 @@ httpx's own timeouts start again with each byte that arrives. `DeadlineBackend` 
 from __future__ import annotations
 
 import math
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
@@ -80,8 +82,8 @@ class _Stream(httpcore.NetworkStream):
 class DeadlineBackend(httpcore.NetworkBackend):
     """Network backend of httpcore whose operations end at the deadline of the calling thread."""
 
-    def __init__(self) -> None:
-        self._sockets = httpcore.SyncBackend()
+    def __init__(self, sockets: httpcore.NetworkBackend | None = None) -> None:
+        self._sockets = sockets or httpcore.SyncBackend()
         self._ends = _Ends()
 
     @contextmanager
@@ -107,10 +109,16 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
     def transport(self, limits: httpx.Limits, proxy: str | None) -> httpx.HTTPTransport:
         """Return a transport that uses this backend."""
-        transport = httpx.HTTPTransport(limits=limits, proxy=proxy)
+        transport = httpx.HTTPTransport(verify=_tls_context(), limits=limits, proxy=proxy)
         # httpcore accepts a network backend, but httpx has no parameter for it.
         transport._pool._network_backend = self
         return transport
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Return the one context of all upstreams: reading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context()
 
 
 # Transport
@@ -146,7 +154,8 @@ class HttpTransport:
     """Requests to one upstream, with its circuit breaker and its pause after a 429.
 
     `limits` is called once for each `get` and holds until the end of the body; `max_bytes` counts bytes on
-    the wire. Raises ValueError, without credentials in its text, for a URL that is not http or https.
+    the wire. `sockets` replaces the network. Raises ValueError, without credentials in its text, for a URL
+    that is not http or https.
     """
 
     def __init__(
@@ -156,6 +165,7 @@ class HttpTransport:
         *,
         rest: float = REST,
         clock: Callable[[], float] = time.monotonic,
+        sockets: httpcore.NetworkBackend | None = None,
     ) -> None:
         url = _base_url(base_url)
         self._auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
@@ -163,7 +173,7 @@ class HttpTransport:
         self._limits = limits
         self._clock = clock
         self._quiet_until = 0.0
-        self._backend = DeadlineBackend()
+        self._backend = DeadlineBackend(sockets)
         self._client = httpx.Client(
             transport=self._backend.transport(LIMITS, _proxy(url)),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, zstd"},
