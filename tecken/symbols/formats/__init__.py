@@ -1,18 +1,13 @@
 """Formats of the files that belong to an object, and the registry of those that can be read.
 
 `identify(file)` returns the objects of any file. A format is a module with a class that has the interface
-`base.Format`, and a line in `FORMATS`. Only conversion knows a format by name: it cuts the text of symbol
-files into pages (`tecken.symbols.pagefile.convert`).
+`base.Format`, and a line in `FORMATS`. Symbol files are text, which is cut into pages as it is
+(`tecken.symbols.pagefile.convert`); an engine writes this text for native files (`tecken.storage.dump`).
 
-To add a format:
-
-1. `tecken/symbols/formats/x.py`: a class `X` with `name`, `file_types`, `identity`, `identify(file)` and
-   `usability_check()`. `identify` gets any upload: for a file of another format it returns nothing, raises
-   nothing, and reads no more than the head. Its other reads are bounded by `reader.FileReader`.
-   `usability_check` returns None as long as files of the format are not converted.
-2. A line in `FORMATS` below. The first format that recognises a file wins: strict ones stand before lax ones.
-3. `tests/symbols/formats/test_x.py`. `test_formats.py` runs its checks over every registered format.
-4. A row in the table "File formats" of `docs/upload.md`.
+docs/contributing.md lists the files of a new format. Its class has `name`, `file_types`, `identity`,
+`identify(file)` and `usability_check()`. `identify` gets any upload: for a file of another format it returns
+nothing, raises nothing, and reads no more than the head. Its other reads are bounded by `reader.FileReader`.
+The first format in `FORMATS` that recognises a file wins, so strict ones stand before lax ones.
 
 The types of its files are in `tecken.symbols.layouts` already, and their paths follow from them
 (`layouts.file_of`); files without a suffix of their own are `FileType.OTHER`. Several formats may share a

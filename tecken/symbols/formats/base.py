@@ -93,5 +93,5 @@ class Format(Protocol):
         ...
 
     def usability_check(self) -> UsabilityCheck | None:
-        """Return a check of one file; None for a format that is only identified, and never converted."""
+        """Return a check of one file; None for native files, which are not checked during their upload."""
         ...

@@ -195,7 +195,7 @@ class Elf:
         )
 
     def usability_check(self) -> None:
-        """Return None: ELF files are not converted."""
+        """Return None: an engine finds later whether its symbols can be used."""
 
 
 def kind_of(elf: ElfFile) -> Kind:

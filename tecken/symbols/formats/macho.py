@@ -61,7 +61,7 @@ class MachO:
         return tuple(self._identify_slice(file, offset) for _, _, offset, _ in slices)
 
     def usability_check(self) -> None:
-        """Return None: Mach-O files are not converted."""
+        """Return None: an engine finds later whether its symbols can be used."""
 
     def _identify_slice(self, file: FileReader, start: int) -> ObjectInfo:
         order, is_64 = _THIN.get(file.read(start, 4), ("", False))

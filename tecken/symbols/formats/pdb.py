@@ -162,7 +162,7 @@ class Pdb:
         )
 
     def usability_check(self) -> None:
-        """Return None: PDB files are not converted."""
+        """Return None: an engine finds later whether its symbols can be used."""
 
 
 def _parse_directory(directory: bytes, block_size: int) -> list[PdbStream]:

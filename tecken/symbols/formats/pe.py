@@ -165,7 +165,7 @@ class Pe:
         )
 
     def usability_check(self) -> None:
-        """Return None: PE files are not converted."""
+        """Return None: an engine finds later whether its symbols can be used."""
 
 
 def parse_codeview(content: bytes, age: int | None) -> CodeView | None:

@@ -66,7 +66,7 @@ class Wasm:
         )
 
     def usability_check(self) -> None:
-        """Return None: WebAssembly modules are not converted."""
+        """Return None: an engine finds later whether its symbols can be used."""
 
 
 def parse_build_id(content: bytes) -> bytes:
