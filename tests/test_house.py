@@ -37,9 +37,10 @@ MAXIMA = {
     # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
     # in storage have four: the form of content, content and references, their rows, and their check. Two
     # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
-    # CAB files have three: their headers, the engine in Python, and their place in uploads.
+    # CAB files have three: their headers, the engine in Python, and their place in uploads. RPM packages
+    # have one.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=231),
+    "modules": Limit(goal=200, bound=235),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

@@ -10,7 +10,7 @@ from hashlib import sha512
 import pytest
 from django.core.wsgi import get_wsgi_application
 
-from tecken.front.deadlines import Deadlines
+from tecken.front.config import Deadlines
 from tecken.storage import services as storage_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
