@@ -16,8 +16,6 @@ from pytest_django.live_server_helper import LiveServer
 
 from tecken import services
 from tecken.settings import BASE_DIR
-from tecken.storage import services as storage_services
-from tecken.symbols.layouts import FileKey
 from tests.support.s3_server import S3Bucket
 from tests.web.api.people import key_of, person
 
@@ -26,8 +24,7 @@ pytestmark = pytest.mark.usefixtures("clear_redis_store")
 
 SAMPLES = BASE_DIR / "tests" / "data" / "samples"
 # Programs that a machine with the tests may lack: their lines are left out.
-ELSEWHERE = ("minidump_stackwalk", "gdb")
-NATIVE = FileKey("app", "0CA52D10ECCE1CA78288F3A5C4DD0AB40", "app.debug")
+ELSEWHERE = ("minidump_stackwalk",)
 BLOCKS = [
     (document.stem, block)
     for document in sorted((BASE_DIR / "docs" / "help").glob("*.md"))
@@ -38,16 +35,14 @@ BLOCKS = [
 
 @pytest.fixture(params=["directory", "bucket"])
 def site(request: pytest.FixtureRequest, live_server: LiveServer, tmp_path: Path, settings: Any) -> Any:
-    """Run a site with the samples and the native file of the page about gdb. Return its address."""
+    """Run a site with the samples. Return its address."""
     if request.param == "bucket":
         bucket: S3Bucket = request.getfixturevalue("s3_bucket")
         settings.STORAGE_URL = f"s3://{bucket.name}/symbols"
     else:
         settings.STORAGE_URL = (tmp_path / "storage").as_uri()
-    settings.DOWNLOAD_EXTENSIONS = [*settings.DOWNLOAD_EXTENSIONS, ".debug"]
     services.discard_all()
     call_command("symbols", "add", str(SAMPLES))
-    storage_services.own_files().put(NATIVE, [b"\x7fELF"])
     yield live_server.url
     services.discard_all()
 
