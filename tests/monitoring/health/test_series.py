@@ -6,7 +6,6 @@ from django.conf import settings
 
 from tecken.jobs import keys
 from tecken.jobs.records import records
-from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.monitoring.health.measurements import (
     EVERY_SECONDS,
@@ -22,6 +21,7 @@ from tecken.monitoring.health.measurements import (
 from tecken.redisclient import services as redis_services
 from tecken.tasks import sample
 from tests.jobs.traced import traced
+from tests.support.quiet_usage import quiet_usage
 
 
 @pytest.fixture
@@ -29,10 +29,13 @@ def counters(clear_redis_store: None) -> redis.Redis:
     return redis_services.counters_client()
 
 
-def test_sample_has_servers_queue_and_requests_of_the_day(counters: redis.Redis) -> None:
-    limits_services.usage().count_version("v5")
-    limits_services.usage().count("symbolicate", Cost())
-    limits_services.usage().flush()
+def test_sample_has_servers_queue_and_requests_of_the_day(
+    counters: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = quiet_usage(monkeypatch, counters)
+    usage.count_version("v5")
+    usage.count("symbolicate", Cost())
+    usage.flush()
     sample()
     (stored,) = load_samples(counters)
     assert stored.store
