@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ class OneBeat(Scheduler):  # type: ignore[misc]
         self.max_interval = RENEW_SECONDS
         self._client = redis_services.queue_client()
         self._lock = Lock(self._client, BEAT, timeout=LEASE_SECONDS, thread_local=False)
+        self._token = secrets.token_hex(16)
         self._locked = False
 
     def tick(self, *arguments: Any, **options: Any) -> float:
@@ -79,7 +81,7 @@ class OneBeat(Scheduler):  # type: ignore[misc]
             with suppress(redis.exceptions.LockError):
                 return self._lock.reacquire()
             logger.warning("Lost the beat lock; another beat sends the scheduled jobs")
-        self._locked = self._lock.acquire(blocking=False)
+        self._locked = self._lock.acquire(blocking=False, token=self._token)
         if self._locked:
             logger.info("Acquired the beat lock; this beat sends the scheduled jobs")
             self._load_last_runs()
@@ -93,8 +95,8 @@ class OneBeat(Scheduler):  # type: ignore[misc]
         self.populate_heap()
 
     def _release(self) -> None:
-        if self._locked:
-            self._locked = False
-            # Without Redis the lock expires.
-            with suppress(redis.RedisError):
-                self._lock.release()
+        self._locked = False
+        # A signal may end the process when Redis has the lock and this process does not know it yet. So the
+        # token decides, and not `_locked`. Without Redis the lock expires.
+        with suppress(redis.RedisError):
+            self._lock.do_release(self._token)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.lock import Lock
 
 from tecken.celery import app
 from tecken.jobs.beat import LAST, LEASE_SECONDS, RENEW_SECONDS, OneBeat
@@ -68,6 +69,31 @@ def test_second_beat_continues_the_schedule_of_the_first() -> None:
     other.close()
     ticks(beat())
     assert sent() == 2
+
+
+def test_beat_that_a_signal_ends_while_it_acquires_the_lock_releases_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, acquire = beat(), Lock.acquire
+
+    def interrupted(lock: Lock, **options: Any) -> bool:
+        acquire(lock, **options)
+        raise SystemExit
+
+    monkeypatch.setattr(Lock, "acquire", interrupted)
+    with pytest.raises(SystemExit):
+        one.tick()
+    assert redis_services.queue_client().exists(BEAT)
+    one.close()
+    assert not redis_services.queue_client().exists(BEAT)
+
+
+def test_beat_that_did_not_get_the_lock_leaves_it_to_its_owner() -> None:
+    one, other = beat(), beat()
+    ticks(one)
+    ticks(other)
+    other.close()
+    assert redis_services.queue_client().exists(BEAT)
 
 
 def test_beat_that_lost_the_lock_sends_nothing() -> None:
