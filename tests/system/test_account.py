@@ -11,10 +11,12 @@ import redis
 
 from tecken.monitoring.preflight import inspect
 from tests.support.redis_server import RedisServer
+from tests.support.sentinel import wait_until
 from tests.system.site import IMAGES, Site
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 SYM = next((SAMPLES / "crash-c").glob("*/crash-c.sym"))
+SYMBOLICATED_WITHIN = 60.0  # seconds, on a busy machine
 LIMITED = {"limit_symbolicate": "1000000 requests/minute per address"}
 REQUEST = {"memoryMap": [["crash-c", SYM.parent.name]], "stacks": [[[0, 0x1180]]]}
 
@@ -37,6 +39,12 @@ def archive() -> bytes:
     return body.getvalue()
 
 
+def is_symbolicated(site: Site) -> bool:
+    """Return whether the site has the module. It waits for the worker, and answers 503 if that takes long."""
+    results = site.symbolicate(REQUEST).json().get("results")
+    return bool(results) and results[0]["found_modules"] == {f"crash-c/{SYM.parent.name}": True}
+
+
 def use(site: Site) -> None:
     """Upload, symbolicate cold and warm, download, read the health, and change an option."""
     token = site.manage(
@@ -45,10 +53,7 @@ def use(site: Site) -> None:
     headers = {"Auth-Token": token.strip()}
     files = {"symbols.zip": archive()}
     httpx.post(f"{site.url}/upload/", headers=headers, files=files, timeout=30).raise_for_status()
-    while site.symbolicate(REQUEST).json()["results"][0]["found_modules"] != {
-        f"crash-c/{SYM.parent.name}": True
-    }:
-        pass  # each try waits for the worker
+    wait_until(lambda: is_symbolicated(site), SYMBOLICATED_WITHIN, "the worker converts the module")
     httpx.get(f"{site.url}/crash-c/{SYM.parent.name}/crash-c.sym", timeout=30).raise_for_status()
     httpx.get(f"{site.url}/health", timeout=30)
     site.manage("config", "set", "log_level", "WARNING")
