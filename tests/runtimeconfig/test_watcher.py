@@ -123,7 +123,8 @@ def test_watcher_applies_a_change_from_its_message(
     for number in range(1, 101):
         put(backend, number, symbolicate_max_jobs=str(number))
         wait_for_jobs(process, number)
-    assert counted("refresh", result="message") - before == 100
+    # The poll that follows the subscription may read the first one before its message.
+    assert counted("refresh", result="message") - before in (99, 100)
 
 
 def test_watcher_finds_a_change_from_before_the_subscription(
