@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tecken.errors import Unavailable
-from tecken.runtimeconfig.backend import REPORT_SECONDS, Change, Report, Values
+from tecken.runtimeconfig.backend import LEVEL_KEYS, REPORT_SECONDS, Change, Report, Values
 from tecken.runtimeconfig.backends import file
 from tecken.runtimeconfig.backends.file import FileBackend
 
@@ -147,3 +147,21 @@ def test_reports_removes_old_files(backend: FileBackend, path: Path) -> None:
     os.utime(old, (long_ago, long_ago))
     assert [one.process for one in backend.reports()] == ["host:2"]
     assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("2020-01-01T00:00:00+00:00", None),
+        ("2020-01-01T00:00:00", None),
+        ("2999-01-01T00:00:00", "update"),
+        ("tomorrow", "update\nuntil tomorrow"),
+    ],
+)
+def test_maintenance_with_an_end_by_hand_has_it_in_utc(
+    backend: FileBackend, path: Path, end: str, text: str | None
+) -> None:
+    mark = path.with_name("config.json.d") / LEVEL_KEYS["full"]
+    mark.parent.mkdir()
+    mark.write_text(f"update\nuntil {end}")
+    assert backend.head().maintenance == text

@@ -142,12 +142,13 @@ def _read_maintenance(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     text, mark, until = content.rpartition(UNTIL)
+    if not mark:
+        return content
     try:
-        return (
-            text if mark and datetime.now(UTC) < datetime.fromisoformat(until) else None if mark else content
-        )
+        end = backend.to_utc(datetime.fromisoformat(until))
     except ValueError:
         return content
+    return text if datetime.now(UTC) < end else None
 
 
 def _read_report(path: Path) -> Report | None:
