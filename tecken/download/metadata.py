@@ -21,12 +21,12 @@ from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import json_reply
 from tecken.storage.models import Kind, SymbolFile
 from tecken.storage.port import ElfPart
+from tecken.symbols.ids import file_name
 from tecken.symbols.layouts import ROOT
 
 # Rows whose names are compared, and results of a response. Beyond them the response is not complete.
 MAX_ROWS: Final = 10_000
 MAX_RESULTS: Final = 1_000
-MAX_PATTERN: Final = 1024
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
 
@@ -38,18 +38,17 @@ def metadata(request: HttpRequest) -> HttpResponse:
 
     Files have names here and no directories, so only what follows the last slash is compared.
     """
-    key, value = request.GET.get("key", ""), request.GET.get("value", "")
-    if key not in ("glob", "file") or not 0 < len(value) <= MAX_PATTERN:
-        raise InvalidInput(f"key must be glob or file, and value a path of at most {MAX_PATTERN} characters")
-    name = value.rpartition("/")[2]
+    key = request.GET.get("key", "")
+    if key not in ("glob", "file"):
+        raise InvalidInput("key must be glob or file, and value a path")
+    name = file_name(request.GET.get("value", "").rpartition("/")[2], "the file name in value")
     beginning = f"{name}/" if key == "file" else _WILDCARD.split(name)[0]
-    if not beginning.rstrip("/"):
+    if not beginning:
         # Such a pattern would have the database read every row.
-        raise InvalidInput("the file name in value must not be empty, and not begin with * ? or [")
+        raise InvalidInput("the file name in value must not begin with * ? or [")
     rows = list(_rows(beginning)[: MAX_ROWS + 1])
-    results = sorted(
-        chain.from_iterable(_results(row) for row in rows if key == "file" or fnmatchcase(row[0], name))
-    )
+    matching = [row for row in rows if key == "file" or fnmatchcase(row[0], name)]
+    results = sorted(set(chain.from_iterable(map(_results, matching))))
     is_complete = len(rows) <= MAX_ROWS and len(results) <= MAX_RESULTS
     documents = [{"type": part, "buildid": build_id, "file": file} for file, build_id, part in results]
     return json_reply(orjson.dumps({"results": documents[:MAX_RESULTS], "complete": is_complete}))
@@ -61,11 +60,11 @@ Row = tuple[str, str, str, bool]
 
 def _rows(beginning: str) -> QuerySet[SymbolFile, Row]:
     """Return the rows of ELF files whose key begins so after the root: with the name of the debug file."""
-    # By key, which has an index for beginnings.
+    # By key, which has an index for beginnings. DISTINCT would read all rows before the first one.
     elf = SymbolFile.objects.native(try_symbols=False).filter(
         format="elf", key__startswith=f"{ROOT}/{beginning}"
     )
-    return elf.exclude(build_id="").values_list("debug_file", "build_id", "kind", "has_code").distinct()
+    return elf.exclude(build_id="").values_list("debug_file", "build_id", "kind", "has_code")
 
 
 def _results(row: Row) -> Iterator[tuple[str, str, str]]:

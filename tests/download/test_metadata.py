@@ -72,6 +72,7 @@ def test_metadata_beyond_a_bound_is_not_complete(client: Client, monkeypatch: py
         {"key": "glob", "value": "/usr/lib/*"},
         {"key": "glob", "value": "/usr/lib/"},
         {"key": "file", "value": "a" * 1025},
+        {"key": "glob", "value": "a\0b*"},
     ],
 )
 def test_metadata_malformed_query_is_400(client: Client, query: dict[str, str]) -> None:
