@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from django.db import connections
 
 from tecken.front.application import Front
 from tecken.front.config import Deadlines, server_config
@@ -27,6 +28,22 @@ SOON = Deadlines(
 PATIENCE = 30.0  # seconds until a test gives up on a socket
 
 
+def without_connections(application: Any) -> Any:
+    """Return a WSGI application that leaves no connection to the database in the thread that called it.
+
+    The threads of a front are never told that a test has ended, and PostgreSQL removes no database that has a
+    connection.
+    """
+
+    def call(environ: Any, start_response: Any) -> Any:
+        try:
+            return application(environ, start_response)
+        finally:
+            connections.close_all()
+
+    return call
+
+
 class Server:
     """`port` answers with what `application`, a WSGI one or a Front, returns."""
 
@@ -38,7 +55,7 @@ class Server:
         send_buffer: int | None = None,
     ) -> None:
         is_front = isinstance(application, Front)
-        self.front = application if is_front else Front(application, threads, deadlines)
+        self.front = application if is_front else Front(without_connections(application), threads, deadlines)
         config = server_config(self.front, deadlines, loop="asyncio", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
