@@ -24,7 +24,7 @@ class Usage(models.Model):
     day = models.DateField()
     what = models.CharField(max_length=32)
     unit = models.CharField(max_length=16)
-    token = models.BigIntegerField(help_text=f"its number; {NO_TOKEN}: all who showed none")
+    token = models.BigIntegerField(help_text=f"number of the token; {NO_TOKEN}: requests without one")
     amount = models.BigIntegerField()
 
     class Meta:

@@ -40,7 +40,7 @@ class ConfigOverview(NamedTuple):
     warnings: list[str]
 
 
-def read_picture() -> ConfigOverview:
+def read_overview() -> ConfigOverview:
     """Return the values that the processes read, or those of the database if the backend does not answer.
 
     Raises:
@@ -70,25 +70,25 @@ def read_picture() -> ConfigOverview:
     return ConfigOverview(snapshot, recorded, setters, processes, warnings)
 
 
-def list_lines(picture: ConfigOverview, now: datetime) -> Iterator[str]:
+def list_lines(overview: ConfigOverview, now: datetime) -> Iterator[str]:
     """Yield the lines of `config list`."""
-    yield _version_line(picture)
+    yield _version_line(overview)
     group = ""
-    for row in build_rows(picture.snapshot, now):
+    for row in build_rows(overview.snapshot, now):
         if row.option.group != group:
             group = row.option.group
             yield from ("", group)
-        yield from _row_lines(picture, row, now)
-    unknown = find_unknown(picture.snapshot)
+        yield from _row_lines(overview, row, now)
+    unknown = find_unknown(overview.snapshot)
     if unknown:
         yield from ("", "Unknown: not in use; `config unset NAME` removes them")
         for key, text in unknown.items():
             yield f"  {key} = {text}"
-            yield f"      IGNORED: {picture.snapshot.bad[key]}"
+            yield f"      IGNORED: {overview.snapshot.bad[key]}"
 
 
-def _version_line(picture: ConfigOverview) -> str:
-    snapshot, last, processes = picture.snapshot, picture.recorded, picture.processes
+def _version_line(overview: ConfigOverview) -> str:
+    snapshot, last, processes = overview.snapshot, overview.recorded, overview.processes
     if not snapshot.version:
         return "version 0: nothing was ever set"
     is_recorded = (snapshot.version, snapshot.stamp) == (last.number, last.stamp)
@@ -101,26 +101,26 @@ def _version_line(picture: ConfigOverview) -> str:
     return f"version {snapshot.version}{made}; {have_it}"
 
 
-def _row_lines(picture: ConfigOverview, row: OptionRow, now: datetime) -> Iterator[str]:
+def _row_lines(overview: ConfigOverview, row: OptionRow, now: datetime) -> Iterator[str]:
     option = row.option
     yield f"  {option.name} = {row.in_force}"
     yield f"      {option.text}"
     yield f"      {option.allowed}; default {option.default_text or 'empty'}"
     if row.text is not None:
-        yield f"      set to {row.text!r}{_set_by(picture, option.name)}"
+        yield f"      set to {row.text!r}{_set_by(overview, option.name)}"
     if row.bad:
         yield f"      IGNORED: {row.bad}"
     for window in row.scheduled:
         is_over = window.end and window.end <= now
         note = f" IGNORED: {window.bad}" if window.bad else " (over)" if is_over else ""
         until = f" until {format_time(window.end)}" if window.end else ""
-        author = _set_by(picture, window.key)
+        author = _set_by(overview, window.key)
         yield f"      {window.text!r} from {format_time(window.start)}{until}{author}{note}"
 
 
-def _set_by(picture: ConfigOverview, key: str) -> str:
-    change = picture.setters.get(key)
-    if change is None or change.new != picture.snapshot.texts.get(key):
+def _set_by(overview: ConfigOverview, key: str) -> str:
+    change = overview.setters.get(key)
+    if change is None or change.new != overview.snapshot.texts.get(key):
         return ""
     version = change.version
     reason = f": {version.why}" if version.why else ""

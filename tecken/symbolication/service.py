@@ -301,7 +301,7 @@ class _Request:
         errors = [error for outcome in self._outcomes.values() if (error := _unavailability(outcome))]
         if errors and len(errors) == len(self._outcomes):
             waits = [error.retry_after for error in errors if error.retry_after is not None]
-            text = f"None of {len(errors)} modules could be asked for: {errors[0]}"
+            text = f"None of {len(errors)} modules could be read: {errors[0]}"
             raise Unavailable(text, min(waits, default=None))
 
 

@@ -38,8 +38,8 @@ def test_curve_of_a_used_store_is_printed(manage: Manage) -> None:
         ["99%", "100kB"],
     ]
     assert lines[2].endswith("2.00GB")
-    assert "as it is  100.0% with 524MB" in lines
-    assert lines[-1] == "from      3,000 accesses, of which 3,000 were looked at"
+    assert "now       100.0% with 524MB" in lines
+    assert lines[-1] == "from      3,000 accesses, of which 3,000 were sampled"
 
 
 def test_curve_without_accesses_is_not_printed(manage: Manage) -> None:
@@ -50,7 +50,7 @@ def test_curve_without_repeated_accesses_has_no_sizes(manage: Manage) -> None:
     asked(redis_services.counters_client(), keys=4000, times=1)
     lines = manage("store", "curve").splitlines()
     assert lines[1].split()[1:3] == ["no", "size"]
-    assert "at most   0.0%: the rest was asked for the first time" in lines
+    assert "at most   0.0%: the rest are first requests" in lines
 
 
 def test_curve_without_a_store_is_printed(manage: Manage, house: Settings) -> None:

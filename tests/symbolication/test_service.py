@@ -242,7 +242,7 @@ def test_symbolicate_all_modules_unavailable_raises(server: Server) -> None:
     server.cold.answers = {LIBC: Throttled("slow down", 60), C: Pending("not yet", 5)}
     server.modules.files.clear()
     job = job_of([LIBC, C, ("", ""), BAD[0]], [[[-1, 1], [0, 1], [1, 1], [2, 1], [3, 1]]])
-    with pytest.raises(Unavailable, match=r"^None of 2 modules could be asked for: slow down$") as caught:
+    with pytest.raises(Unavailable, match=r"^None of 2 modules could be read: slow down$") as caught:
         server.ask(job)
     assert caught.value.retry_after == 5
 

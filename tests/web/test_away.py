@@ -33,7 +33,7 @@ SAYS: dict[str, dict[str, tuple[int, str]]] = {
     },
     "redis-store": {
         "home": (200, "redis-store does not answer"),
-        "shared": (503, "None of 1 modules could be asked for"),
+        "shared": (503, "None of 1 modules could be read"),
         "explained": (200, "redis-store does not answer"),
         "health": (200, "redis-store unavailable"),
         "store": (200, "redis-store does not answer"),

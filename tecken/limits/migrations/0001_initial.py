@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ("day", models.DateField()),
                 ("what", models.CharField(max_length=32)),
                 ("unit", models.CharField(max_length=16)),
-                ("token", models.BigIntegerField(help_text="its number; 0: all who showed none")),
+                ("token", models.BigIntegerField(help_text="number of the token; 0: requests without one")),
                 ("amount", models.BigIntegerField()),
             ],
             options={

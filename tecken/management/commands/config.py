@@ -70,15 +70,15 @@ A change is validated, recorded in the database as a version, and sent to every 
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _list(self, **_options: Any) -> None:
-        picture = text.read_picture()
-        self._print(text.list_lines(picture, timezone.now()))
-        self._warn(*picture.warnings)
+        overview = text.read_overview()
+        self._print(text.list_lines(overview, timezone.now()))
+        self._warn(*overview.warnings)
 
     def _get(self, *, name: str, **_options: Any) -> None:
-        option, picture = find_option(name), text.read_picture()
-        rows = build_rows(picture.snapshot, timezone.now())
+        option, overview = find_option(name), text.read_overview()
+        rows = build_rows(overview.snapshot, timezone.now())
         self.stdout.write(next(row.in_force for row in rows if row.option is option))
-        self._warn(*picture.warnings, picture.snapshot.bad.get(name, ""))
+        self._warn(*overview.warnings, overview.snapshot.bad.get(name, ""))
 
     def _set(self, *, pairs: list[str], start: str | None, end: str | None, **options: Any) -> None:
         names, texts = pairs[::2], pairs[1::2]
@@ -119,11 +119,11 @@ A change is validated, recorded in the database as a version, and sent to every 
         self._show(service.rollback(version, by=text.operator(), why=why, expected=expected))
 
     def _export(self, **_options: Any) -> None:
-        picture = text.read_picture()
-        texts, bad = picture.snapshot.texts, picture.snapshot.bad
+        overview = text.read_overview()
+        texts, bad = overview.snapshot.texts, overview.snapshot.bad
         usable = {key: given for key, given in texts.items() if key not in bad}
         self.stdout.write(json.dumps(usable, indent=2, sort_keys=True, ensure_ascii=False))
-        self._warn(*picture.warnings, *(f"left out: {problem}" for problem in bad.values()))
+        self._warn(*overview.warnings, *(f"left out: {problem}" for problem in bad.values()))
 
     def _import(self, *, file: str, dry_run: bool, why: str, expected: int | None, **_options: Any) -> None:
         texts = _read(file)

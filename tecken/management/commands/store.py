@@ -68,7 +68,7 @@ def _read_maxmemory() -> int | None:
 
 
 def _sizing_lines(sizing: Sizing, maxmemory: int | None) -> Iterator[str]:
-    accesses = f"{sizing.curve.accesses:,} accesses, of which {sizing.curve.sampled:,} were looked at"
+    accesses = f"{sizing.curve.accesses:,} accesses, of which {sizing.curve.sampled:,} were sampled"
     if not sizing.enough:
         yield f"too few accesses so far: {accesses}; {ENOUGH:,} are needed"
         return
@@ -79,8 +79,8 @@ def _sizing_lines(sizing: Sizing, maxmemory: int | None) -> Iterator[str]:
         yield "{:<8}{:<10}{}".format(*row)
     yield ""
     if maxmemory:
-        yield f"as it is  {sizing.curve.hit_ratio(maxmemory):.1%} with {size(maxmemory)}"
-    yield f"at most   {sizing.curve.best:.1%}: the rest was asked for the first time"
+        yield f"now       {sizing.curve.hit_ratio(maxmemory):.1%} with {size(maxmemory)}"
+    yield f"at most   {sizing.curve.best:.1%}: the rest are first requests"
     yield f"all       {size(sizing.entries.size)} in {sizing.entries.keys:,} keys"
     yield f"from      {accesses}"
 
@@ -89,7 +89,7 @@ def _stats_lines(stats: StoreStats) -> Iterator[str]:
     lookups = stats.hits + stats.misses
     ratio = f"{stats.hit_ratio:.1%}" if lookups else "-"
     full = f"{stats.used / stats.maxmemory:.0%} of {size(stats.maxmemory)}" if stats.maxmemory else "no limit"
-    yield f"hit ratio   {ratio} ({stats.hits:,} of {lookups:,} keys asked for)"
+    yield f"hit ratio   {ratio} ({stats.hits:,} of {lookups:,} requested keys)"
     yield f"memory      {size(stats.used)}, {full}, {stats.policy}"
     yield f"keys        {stats.keys:,}"
     yield f"evictions   {stats.evicted:,}"

@@ -117,7 +117,7 @@ def test_v5_cold_modules_are_pending_after_the_deadline() -> None:
     reply = post("v5", STACK)
     assert reply.status_code == 503
     assert int(reply["Retry-After"]) > 0
-    assert orjson.loads(reply.content)["error"].startswith("None of 4 modules could be asked for: ")
+    assert orjson.loads(reply.content)["error"].startswith("None of 4 modules could be read: ")
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
