@@ -1,8 +1,9 @@
 """What must not become slower, in two checkouts that take turns: `python -m bench.before CHECKOUT`.
 
 CHECKOUT is a worktree of an earlier commit with an environment of its own (`python3 run/install.py dev`) and
-`bench/data`. The parts are run with the scripts in `bench/` of each checkout: reads of an option, the
-maintenance page, limits, `/health`, and downloads. Each figure is the median of the rounds. Needs wrk.
+`bench/data`. The parts are run with the scripts in `bench/` of each checkout: reads of an option, starts,
+conversion, cold modules, the maintenance page, limits, `/health`, and downloads. Each figure is the median of
+the rounds. Needs wrk.
 """
 
 from __future__ import annotations
@@ -12,19 +13,24 @@ import json
 import os
 import random
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import config_read, download, health, limits, maintenance, rig
+from bench import cold, config_read, convert, download, health, limits, maintenance, rig, startup
 from bench.throughput import measured, wrk_script
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 Figures = dict[str, float]
 
 SECONDS = 2
 HEALTH_RATE = 500  # requests a second
+STARTS = 5
+REST_SECONDS = 5.0
 HERE = Path(__file__).resolve()
 
 
@@ -64,6 +70,63 @@ def run(part: str, checkout: Path) -> Figures:
 def option_reads() -> Figures:
     with rig.redis_pair() as environment:
         return {"read of an option, us": 1e6 * config_read.seconds(config_read.OURS, environment)}
+
+
+def starts() -> Figures:
+    with startup.plain() as servers:
+        checks, processes = zip(*(startup.once(servers) for _ in range(STARTS)), strict=True)
+    return {"checks of a start, ms": 1e3 * rig.median(checks), "a start, ms": 1e3 * rig.median(processes)}
+
+
+def conversions() -> Figures:
+    figures: Figures = {}
+    for module in largest_and_smallest():
+        with TemporaryDirectory() as folder:
+            arguments = argparse.Namespace(file=module.path, scratch=Path(folder))
+            name = f"conversion, {module.path.name}"
+            seconds, cpu, *_ = convert.fresh("pages", arguments)
+            figures |= {f"{name}, s": seconds, f"{name}, CPU s": cpu}
+    return figures
+
+
+def cold_modules() -> Figures:
+    figures: Figures = {}
+    port, modules = free_port(), largest_and_smallest()
+    url = f"http://127.0.0.1:{port}/"
+    with TemporaryDirectory() as folder, rig.redis_pair(SYMBOL_SOURCES=url) as environment:
+        # Copies, because each is cold once. The first one warms the worker up.
+        first, *copies = (
+            rig.clone(module, i, Path(folder)) for i, module in enumerate([modules[-1], *modules])
+        )
+        upstream = [sys.executable, "-m", "http.server", str(port), "--directory", folder]
+        with (
+            rig.process(upstream, environment, port, quiet=True),
+            rig.process(cold.WORKER, environment),
+            rig.web(environment, "0-3") as (web_port, _),
+        ):
+            rig.configure(environment, symbolicate_deadline_seconds=120)
+            connection = HTTPConnection("127.0.0.1", web_port, timeout=120)
+            cold_answer(connection, first)
+            for module in copies:
+                figures[f"cold module, {module.path.name}, s"] = cold_answer(connection, module)
+                time.sleep(REST_SECONDS)  # the worker completes the page file
+    return figures
+
+
+def cold_answer(connection: HTTPConnection, module: rig.Module) -> float:
+    """Return the seconds until the first answer for a module."""
+    body = rig.request(module.key, rig.frames(module.functions(), 40, random.Random(1)))
+    start = time.perf_counter()
+    answer = rig.post(connection, body)
+    seconds = time.perf_counter() - start
+    if b'"function"' not in answer:
+        raise RuntimeError(answer[:500])
+    return seconds
+
+
+def largest_and_smallest() -> list[rig.Module]:
+    modules = rig.modules()
+    return [modules[0], modules[-1]]
 
 
 def maintenance_page() -> Figures:
@@ -127,6 +190,9 @@ def site() -> Iterator[dict[str, str]]:
 
 PARTS: Mapping[str, Callable[[], Figures]] = {
     "options": option_reads,
+    "start": starts,
+    "conversion": conversions,
+    "cold": cold_modules,
     "maintenance": maintenance_page,
     "limits": limited_requests,
     "health": health_checks,
