@@ -28,7 +28,7 @@ from tecken.http.decorators import cors, get_only
 from tecken.http.keyset import Order, Position, page_after
 from tecken.http.responses import json_reply, render_errors
 from tecken.runtimeconfig.current import options
-from tecken.storage.lookups import COUNTS
+from tecken.storage.lookups import COUNTS, Requester
 
 TAKEN = "missing:taken"
 """Key of the counts from before a write began; each is deleted after it is written."""
@@ -37,13 +37,18 @@ TURN_SECONDS = 300
 BATCH = 500
 ADD = """
 INSERT INTO download_missingsymbol
-  (digest, debug_file, debug_id, code_file, code_id, count, symbolications, last_seen)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+  (digest, debug_file, debug_id, code_file, code_id, count, symbolications, debuginfod, symsrv, last_seen)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (digest) DO UPDATE
 SET count = download_missingsymbol.count + excluded.count,
     symbolications = download_missingsymbol.symbolications + excluded.symbolications,
+    debuginfod = download_missingsymbol.debuginfod + excluded.debuginfod,
+    symsrv = download_missingsymbol.symsrv + excluded.symsrv,
     last_seen = excluded.last_seen
 """
+
+# Requests with a column of their own, in the order of ADD; what they leave of `count` are downloads.
+COUNTED = (Requester.SYMBOLICATION, Requester.DEBUGINFOD, Requester.SYMSRV)
 
 
 class MissWriter:
@@ -90,11 +95,11 @@ def add(counts: Iterable[tuple[bytes, int]]) -> None:
 
 
 def _row(field: list[Any], count: int, now: Any) -> tuple[Any, ...]:
-    """Return the columns of a row, which has the counts of both kinds of requests."""
-    # A fifth item marks a count of symbolication requests.
-    names = field[:4]
+    """Return the columns of a row, which has the counts of all kinds of requests."""
+    # A fifth item has the requester, unless it is a download.
+    names, requester = field[:4], Requester(field[4] if len(field) > 4 else 0)
     digest = hashlib.blake2b(orjson.dumps(names), digest_size=16).hexdigest()
-    return (digest, *names, count, count if len(field) > 4 else 0, now)
+    return (digest, *names, count, *(count * (requester is counted) for counted in COUNTED), now)
 
 
 PAGE_ROWS = 100
@@ -160,13 +165,25 @@ def remove_old(now: datetime, *, dry_run: bool = False) -> int:
 
 
 def remove_excess() -> int:
-    """Remove the least requested files beyond `keep_missing_rows`, the oldest first; return their number."""
+    """Remove the least requested files beyond `keep_missing_rows`, the oldest first; return their number.
+
+    Files of which only the build id is known have at most a quarter of the rows: debuggers request every
+    library of a system, again and again.
+    """
     # Anyone can request any name, so without a bound strangers could fill the database.
-    excess = MissingSymbol.objects.count() - options().keep_missing_rows
-    least = MissingSymbol.objects.order_by("count", "id")
+    most = options().keep_missing_rows
+    without_name = MissingSymbol.objects.filter(debug_file="", code_file="")
+    removed = _remove_least(without_name, max(1, most // 4))
+    return removed + _remove_least(MissingSymbol.objects.all(), most)
+
+
+def _remove_least(rows: QuerySet[MissingSymbol], most: int) -> int:
+    """Remove the least requested rows beyond `most`, and return their number."""
+    excess = rows.count() - most
     removed = 0
     while removed < excess:
-        batch = list(least.values_list("pk", flat=True)[: min(DELETED_AT_ONCE, excess - removed)])
+        least = rows.order_by("count", "id").values_list("pk", flat=True)
+        batch = list(least[: min(DELETED_AT_ONCE, excess - removed)])
         if not batch:
             break
         removed += MissingSymbol.objects.filter(pk__in=batch).delete()[0]
@@ -177,6 +194,7 @@ def remove_excess() -> int:
 
 METHODS = "GET, HEAD, OPTIONS"
 COLUMNS = ("debug_file", "debug_id", "code_file", "code_id")
+COUNT_COLUMNS = ("count", "symbolications", "debuginfod", "symsrv")
 ROWS_AT_ONCE = 2_000
 
 
@@ -226,5 +244,5 @@ def _lines(moment: datetime) -> Iterator[str]:
 
 def _document(row: MissingSymbol) -> dict[str, object]:
     names = {column: getattr(row, column) for column in COLUMNS}
-    counts = {"count": row.count, "symbolications": row.symbolications}
+    counts = {column: getattr(row, column) for column in COUNT_COLUMNS}
     return {**names, **counts, "last_seen": row.last_seen}

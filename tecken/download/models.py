@@ -19,6 +19,8 @@ class MissingSymbol(models.Model):
     code_id = models.CharField(max_length=128)
     count = models.BigIntegerField()
     symbolications = models.BigIntegerField(default=0, db_default=0, help_text="how many of `count`")
+    debuginfod = models.BigIntegerField(default=0, db_default=0, help_text="how many of `count`")
+    symsrv = models.BigIntegerField(default=0, db_default=0, help_text="how many of `count`")
     last_seen = models.DateTimeField()
 
     class Meta:

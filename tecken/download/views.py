@@ -20,11 +20,11 @@ from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Miss
+from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest
 from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
 from tecken.symbols.ids import ObjectId, is_zero_debug_id
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, FileType
 
 Parse = Callable[..., FileRequest]
 ParseBuildId = Callable[..., BuildIdRequest]
@@ -32,6 +32,8 @@ View = Callable[..., HttpResponseBase]
 Convert = Callable[[ObjectId, str], object]
 # Debuggers request this file from every server; Microsoft's symbol stores have it in place of another file.
 FILE_POINTER = "file.ptr"
+# SSQP has these names in place of those of debug files.
+NAMELESS = ("_.debug", "_.dwarf")
 NOT_FOUND = "Symbol Not Found"
 IGNORED = "Symbol Not Found (and ignored)"
 METHODS = "GET, HEAD, OPTIONS"
@@ -78,8 +80,7 @@ def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str)
     try:
         return _serve(request, wanted, convert)
     except NotFound:
-        if wanted.is_symbols and not storage_services.search().has_disabled_upstream:
-            storage_services.miss_counts().count([_miss(wanted)])
+        _count_miss(wanted)
         expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS)
         raise NotFound(NOT_FOUND if expected else IGNORED) from None
 
@@ -133,7 +134,17 @@ def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> Http
     return HttpResponseRedirect(f"{wanted.root}/{quote(str(found.key))}{query and '?'}{query}")
 
 
+def _count_miss(wanted: FileRequest) -> None:
+    # SymSrv requests a cabinet when it did not get the file, so the cabinet would count it twice.
+    is_native = wanted.key.file_type is not FileType.OTHER and not wanted.is_cabinet
+    if (wanted.is_symbols or is_native) and not storage_services.search().has_disabled_upstream:
+        requester = Requester.DOWNLOAD if wanted.is_symbols else Requester.SYMSRV
+        storage_services.miss_counts().count([_miss(wanted)], requester)
+
+
 def _miss(wanted: FileRequest) -> Miss:
+    if wanted.key.debug_file in NAMELESS:
+        return Miss("", "", "", wanted.given_id)
     if wanted.looks_like_debug_id:
         return Miss(wanted.key.debug_file, wanted.key.debug_id, wanted.code_file, wanted.code_id)
     return Miss("", "", wanted.key.debug_file, wanted.given_id)
@@ -144,6 +155,17 @@ def _miss(wanted: FileRequest) -> Miss:
 
 def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)
+    try:
+        return _serve_elf(request, wanted)
+    except NotFound:
+        # Clients request a section before the file that has it.
+        if not wanted.section and not storage_services.search().has_disabled_upstream:
+            miss = Miss("", "", "", wanted.build_id.upper())
+            storage_services.miss_counts().count([miss], Requester.DEBUGINFOD)
+        raise
+
+
+def _serve_elf(request: HttpRequest, wanted: BuildIdRequest) -> HttpResponseBase:
     search = storage_services.search()
     found = search.find_by_build_id(wanted, fresh="_refresh" in request.GET)
     try:

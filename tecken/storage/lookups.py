@@ -22,6 +22,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import IntEnum
 from itertools import product
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -360,6 +361,9 @@ COUNTS = "missing:counts"
 # Different files that are counted between two writes. With the longest names they are some 40 MB, which Redis
 # and the worker that moves them can spare; a further file is counted after the next write.
 MAX_COUNTED_FILES = 20_000
+# Requests of debuggers are counted only up to this number of files. Debuggers request every library of a
+# process, most of them from systems whose files nobody uploads, so they would leave no room for the others.
+MAX_COUNTED_FOR_DEBUGGERS = 5_000
 # Characters of a name that is recorded. No file system has longer names, so no file has a longer one.
 LONGEST_COUNTED_NAME = 255
 # Modules of one request that are counted: a round trip with as many takes some milliseconds.
@@ -386,6 +390,21 @@ class Miss(NamedTuple):
     code_id: str = ""
 
 
+class Requester(IntEnum):
+    """What a missing file was requested for. The numbers are in redis-cache."""
+
+    DOWNLOAD = 0
+    SYMBOLICATION = 1
+    DEBUGINFOD = 2
+    SYMSRV = 3
+
+    @property
+    def max_files(self) -> int:
+        """Different files between two writes up to which a further one is counted."""
+        is_debugger = self in (Requester.DEBUGINFOD, Requester.SYMSRV)
+        return MAX_COUNTED_FOR_DEBUGGERS if is_debugger else MAX_COUNTED_FILES
+
+
 class MissCounts:
     """Counter of misses. It raises nothing: a miss that is not counted is no reason to fail a request."""
 
@@ -393,19 +412,19 @@ class MissCounts:
         self._guard = guard
         self._count = client.register_script(COUNT_SCRIPT)
 
-    def count(self, misses: Sequence[Miss], *, by_symbolication: bool = False) -> None:
+    def count(self, misses: Sequence[Miss], requester: Requester = Requester.DOWNLOAD) -> None:
         """Count each of `misses` once, in one round trip, but for those with a name that is too long."""
         names = [
-            miss_field(miss, by_symbolication)
+            miss_field(miss, requester)
             for miss in misses[:MAX_COUNTED_AT_ONCE]
             if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_COUNTED_NAME
         ]
         if not names:
             return
         with suppress(Unavailable):
-            self._guard.call(self._count, [COUNTS], [MAX_COUNTED_FILES, COUNTS_KEPT_SECONDS, *names])
+            self._guard.call(self._count, [COUNTS], [requester.max_files, COUNTS_KEPT_SECONDS, *names])
 
 
-def miss_field(miss: Miss, by_symbolication: bool) -> bytes:
+def miss_field(miss: Miss, requester: Requester) -> bytes:
     """Return the name under which a miss is counted."""
-    return orjson.dumps([*miss, 1] if by_symbolication else [*miss])
+    return orjson.dumps([*miss, requester] if requester else [*miss])

@@ -19,7 +19,7 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
-from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes
+from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes, Requester
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
@@ -238,5 +238,5 @@ def count_absent(modules: Sequence[ObjectId]) -> None:
     """Count modules that a symbolication needed and no source has, unless an upstream is switched off."""
     if modules and not search().has_disabled_upstream:
         miss_counts().count(
-            [Miss(module.debug_file, module.debug_id) for module in modules], by_symbolication=True
+            [Miss(module.debug_file, module.debug_id) for module in modules], Requester.SYMBOLICATION
         )

@@ -20,7 +20,7 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
 from tecken.storage import lookups as counting
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Miss, MissCounts
+from tecken.storage.lookups import Miss, MissCounts, Requester
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.tasks import write_misses
@@ -146,10 +146,48 @@ def test_count_name_longer_than_any_file_has_is_left_out(client: Client) -> None
 
 def test_count_symbolication_and_download_share_a_row(counts: Counts) -> None:
     counts.count(MISS)
-    storage_services.miss_counts().count([MISS, MISS._replace(debug_file="nss3.pdb")], by_symbolication=True)
+    storage_services.miss_counts().count(
+        [MISS, MISS._replace(debug_file="nss3.pdb")], Requester.SYMBOLICATION
+    )
     counts.write()
     found = sorted(MissingSymbol.objects.values_list("debug_file", "count", "symbolications"))
     assert found == [("nss3.pdb", 1, 1), ("xul.pdb", 2, 1)]
+
+
+def test_count_debuggers_have_columns_of_their_own(client: Client) -> None:
+    build_id = "ab" * 20
+    for part in ("debuginfo", "executable", "section/.gdb_index"):
+        assert client.get(f"/buildid/{build_id}/{part}").status_code == 404
+    # SymSrv requests a cabinet and a pointer after the file; only the file counts.
+    for name in ("xul.pdb", "xul.pd_", "file.ptr", "xul.sym"):
+        client.get(PATH.replace("xul.sym", name))
+    client.get(f"/_.debug/elf-buildid-sym-{build_id}/_.debug")
+    write_misses()
+    columns = ("debug_file", "code_id", "count", "debuginfod", "symsrv")
+    assert sorted(MissingSymbol.objects.values_list(*columns)) == [
+        ("", build_id.upper(), 3, 2, 1),
+        ("xul.pdb", "", 2, 0, 1),
+    ]
+
+
+def test_count_debuggers_leave_room_for_other_files(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MAX_COUNTED_FOR_DEBUGGERS", 2)
+    for number in range(4):
+        miss = Miss("", "", "", f"{number:040}")
+        storage_services.miss_counts().count([miss], Requester.DEBUGINFOD)
+    counts.count(MISS)
+    assert counts.write() == 3
+
+
+def test_rows_without_a_name_have_a_quarter_of_the_table(counts: Counts, runtime_options: Override) -> None:
+    runtime_options(keep_missing_rows=8)
+    for number in range(4):
+        counts.count(MISS._replace(debug_id=f"{number:033}"))
+        for _ in range(number + 2):
+            storage_services.miss_counts().count([Miss("", "", "", f"{number:040}")], Requester.DEBUGINFOD)
+    write_misses()
+    assert MissingSymbol.objects.filter(debug_file="xul.pdb").count() == 4
+    assert sorted(MissingSymbol.objects.filter(debug_file="").values_list("count", flat=True)) == [4, 5]
 
 
 def test_symbolicate_absent_modules_are_counted_once_a_request(client: Client) -> None:
@@ -232,7 +270,13 @@ def test_every_writer_of_csv_makes_its_cells_harmless() -> None:
 def test_json(client: Client, three: list[MissingSymbol]) -> None:
     answer = client.get("/missingsymbols/").json()
     assert [row["debug_file"] for row in answer["missing_symbols"]] == ["today.pdb", 'a "b", c', "old.pdb"]
-    assert set(answer["missing_symbols"][0]) == {*COLUMNS, "symbolications", "last_seen"}
+    assert set(answer["missing_symbols"][0]) == {
+        *COLUMNS,
+        "symbolications",
+        "debuginfod",
+        "symsrv",
+        "last_seen",
+    }
     assert answer["next"] is None
 
 

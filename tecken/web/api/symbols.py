@@ -100,6 +100,8 @@ FILTERS: dict[str, lists.Filter] = {
     "code_id": lists.identifier,
     "count": lists.number,
     "symbolications": lists.number,
+    "debuginfod": lists.number,
+    "symsrv": lists.number,
     "last_seen": lists.moment,
 }
 
@@ -119,6 +121,8 @@ class MissingFilters(Schema):
     code_id: str | None = None
     count: str | None = Field(None, examples=[">=10"])
     symbolications: str | None = Field(None, examples=[">0"])
+    debuginfod: str | None = Field(None, examples=[">0"])
+    symsrv: str | None = Field(None, examples=["0"])
     last_seen: str | None = Field(None, examples=["today"])
 
 
@@ -130,7 +134,9 @@ class MissingFile(Schema):
     code_file: str
     code_id: str
     count: int = Field(description="number of requests")
-    symbolications: int = Field(description="requests for symbolication among them; the others are downloads")
+    symbolications: int = Field(description="requests for symbolication among them")
+    debuginfod: int = Field(description="requests by build id among them; the others are downloads")
+    symsrv: int = Field(description="requests for native files among them, as SymSrv and SSQP make them")
     last_seen: datetime
 
 

@@ -48,7 +48,11 @@ from tecken.web.pages.explanation import (
 SORTS = {"count": "Most requested", "last_seen": "Latest"}
 # Filters that are visible at first; the others are behind "More".
 BASIC_FILTERS = ("debug_file", "debug_id", "count", "last_seen")
-COLUMNS = ("debug_file", "debug_id", "code_file", "code_id", "count", "last_seen", "symbolications")
+COLUMNS = (
+    *("debug_file", "debug_id", "code_file", "code_id", "count", "last_seen"),
+    *("symbolications", "debuginfod", "symsrv"),
+)
+NAMES = 4
 # Bounds the CSV file to one or two megabytes.
 MAX_CSV_ROWS = 10_000
 CSV_HEADERS = {"Content-Disposition": 'attachment; filename="missing.csv"'}
@@ -100,9 +104,10 @@ def _write_csv(missing: PageList[MissingSymbol]) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8", headers=CSV_HEADERS)
     writer = csv.writer(response)
     writer.writerow(COLUMNS)
-    for *names, count, last_seen, symbolications in rows.values_list(*COLUMNS)[:MAX_CSV_ROWS]:
+    for row in rows.values_list(*COLUMNS)[:MAX_CSV_ROWS]:
+        names, (count, last_seen, *counts) = row[:NAMES], row[NAMES:]
         # Names come from clients, and a spreadsheet would run one that starts like a formula.
-        writer.writerow([*map(harmless_cell, names), count, last_seen.isoformat(), symbolications])
+        writer.writerow([*map(harmless_cell, names), count, last_seen.isoformat(), *counts])
     return response
 
 

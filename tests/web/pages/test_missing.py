@@ -19,7 +19,7 @@ ID = "44E4EC8C2F41492B9369D6B9A059577C2"
 pytestmark = pytest.mark.django_db
 
 
-def missing(debug_file: str, count: int, days: int = 0, **columns: str) -> None:
+def missing(debug_file: str, count: int, days: int = 0, **columns: str | int) -> None:
     MissingSymbol.objects.create(
         digest=md5(f"{debug_file} {columns}".encode(), usedforsecurity=False).hexdigest(),
         count=count,
@@ -95,6 +95,16 @@ def test_missing_csv_keeps_order_and_filters(client: Client) -> None:
     found = rows(client, "&count=%3E1")
     assert [row[:5] for row in found] == [["c.pdb", ID, "", "", "100"], ["b.pdb", ID, "", "", "10"]]
     assert [row[0] for row in rows(client, "&sort=count")] == ["a.pdb", "b.pdb", "c.pdb"]
+
+
+def test_missing_shows_requests_of_debuggers(client: Client) -> None:
+    missing("", 7, debug_id="", code_id="AB" * 20, debuginfod=6, symsrv=1)
+    missing("a.pdb", 1)
+    page = shown(client, "?debuginfod=%3E0")
+    assert "no name" in page
+    assert "AB" * 20 in page
+    assert "a.pdb</bdi>" not in page
+    assert [row[4:5] + row[6:] for row in rows(client, "&symsrv=1")] == [["7", "0", "6", "1"]]
 
 
 def test_missing_csv_defuses_formulas(client: Client) -> None:
