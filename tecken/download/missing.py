@@ -167,7 +167,7 @@ def remove_old(now: datetime, *, dry_run: bool = False) -> int:
 def remove_excess() -> int:
     """Remove the least requested files beyond `keep_missing_rows`, the oldest first; return their number.
 
-    Files of which only the build id is known have at most a quarter of the rows: debuggers request every
+    Files with a build id and no name have at most a quarter of the rows: debuggers request every
     library of a system, again and again.
     """
     # Anyone can request any name, so without a bound strangers could fill the database.

@@ -23,7 +23,9 @@ from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.port import Upstream
 from tecken.storage.search import ConvertedSymbols, OwnFile
 from tecken.symbols.decompression import decompress
+from tecken.symbols.formats.pdb import PACKED_MAGIC
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileType
 from tecken.symbols.pagefile.convert import symbol_file_text
 from tecken.symbols.pagefile.file import Header, read_header
 
@@ -102,6 +104,17 @@ def send_own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes
     if unpacks:
         return _reply(headers, _unpack(_read(found, None), max_bytes))
     return _send_stored(request, headers, found)
+
+
+def is_msfz(found: OwnFile) -> bool:
+    """Return whether a stored file is a compressed PDB, by its first bytes.
+
+    Raises NotFound or Unavailable.
+    """
+    if found.key.file_type is not FileType.PDB or found.span.size < len(PACKED_MAGIC):
+        return False
+    with found.files.read(found.key, 0, len(PACKED_MAGIC)) as chunks:
+        return b"".join(chunks) == PACKED_MAGIC
 
 
 def send_converted(request: HttpRequest, found: ConvertedSymbols) -> HttpResponseBase:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.download.responses import send_converted, send_from_upstream, send_own
+from tecken.download.responses import is_msfz, send_converted, send_from_upstream, send_own
 from tecken.errors import NotFound, Unavailable
 from tecken.http.decorators import cors, get_only
 from tecken.http.ratelimit import caller_of, rate_limited
@@ -39,6 +39,8 @@ IGNORED = "Symbol Not Found (and ignored)"
 METHODS = "GET, HEAD, OPTIONS"
 # Enough for any size, and few enough that int() is fast and raises nothing.
 MAXSIZE_DIGITS = 20
+# Media type of a compressed PDB. Clients that read them accept it.
+MSFZ = "application/msfz0"
 YES = ("1", "true", "yes")
 READABLE = (
     "Accept-Ranges, Content-Length, Content-Range, Debug-Time, ETag, RateLimit, RateLimit-Policy, Retry-After"
@@ -124,19 +126,26 @@ def _find(request: HttpRequest, wanted: FileRequest, convert: Convert, *, fresh:
 def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> HttpResponseBase:
     current = options()
     if isinstance(found, OwnFile):
-        return send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+        is_packed = (wanted.is_msfz or MSFZ in request.headers.get("Accept", "")) and is_msfz(found)
+        if wanted.is_msfz and not is_packed:
+            raise NotFound(f"{found.key} is not compressed")
+        response = send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+        if is_packed and response.status_code in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            response["Content-Type"] = MSFZ
+        return response
     if isinstance(found, ConvertedSymbols):
         return send_converted(request, found)
     if isinstance(found, UpstreamFile):
         upstream = storage_services.search().upstream(found.upstream)
         return send_from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
     query = request.META.get("QUERY_STRING", "")
-    return HttpResponseRedirect(f"{wanted.root}/{quote(str(found.key))}{query and '?'}{query}")
+    path = str(found.key._replace(file_name=f"msfz0/{found.key.file_name}") if wanted.is_msfz else found.key)
+    return HttpResponseRedirect(f"{wanted.root}/{quote(path)}{query and '?'}{query}")
 
 
 def _count_miss(wanted: FileRequest) -> None:
-    # SymSrv requests a cabinet when it did not get the file, so the cabinet would count it twice.
-    is_native = wanted.key.file_type is not FileType.OTHER and not wanted.is_cabinet
+    # SymSrv requests the compressed forms of a file, too, which would count it more than once.
+    is_native = wanted.key.file_type is not FileType.OTHER and not (wanted.is_cabinet or wanted.is_msfz)
     if (wanted.is_symbols or is_native) and not storage_services.search().has_disabled_upstream:
         requester = Requester.DOWNLOAD if wanted.is_symbols else Requester.SYMSRV
         storage_services.miss_counts().count([_miss(wanted)], requester)

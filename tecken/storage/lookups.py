@@ -362,7 +362,7 @@ COUNTS = "missing:counts"
 # and the worker that moves them can spare; a further file is counted after the next write.
 MAX_COUNTED_FILES = 20_000
 # Requests of debuggers are counted only up to this number of files. Debuggers request every library of a
-# process, most of them from systems whose files nobody uploads, so they would leave no room for the others.
+# process, most of them of systems whose files are never uploaded, so they would leave no room for the others.
 MAX_COUNTED_FOR_DEBUGGERS = 5_000
 # Characters of a name that is recorded. No file system has longer names, so no file has a longer one.
 LONGEST_COUNTED_NAME = 255

@@ -253,7 +253,8 @@ class FileRequest(NamedTuple):
     `key` has the id as a debug id, `given_id` as the client wrote it, in upper case. `with_try` includes try
     files in the search. `root` is the path below which Tecken's own protocol offers the files of this
     request, "" or "/try"; redirects lead there, whatever protocol the request has. `code_file` and `code_id`
-    are what the client added about the binary, for the list of missing symbols.
+    are what the client added about the binary, for the list of missing symbols. `is_msfz` requires that the
+    file is a compressed PDB.
     """
 
     key: FileKey
@@ -262,6 +263,7 @@ class FileRequest(NamedTuple):
     root: str = ""
     code_file: str = ""
     code_id: str = ""
+    is_msfz: bool = False
 
     @property
     def keys(self) -> tuple[FileKey, ...]:

@@ -25,6 +25,7 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.formats.cabinet import Cabinet, read_cabinet, unpacked_name
+from tecken.symbols.formats.keys import debugger_id
 from tecken.symbols.ids import (
     ObjectId,
     build_id_of,
@@ -446,7 +447,7 @@ class SymbolText:
             (info.code_file, info.code_id) if is_below_code_id else (info.debug_file, info.debug_id)
         )
         is_found_by_id = info.format in CONVERTIBLE_FORMATS
-        if some_id and normal_debug_id(some_id) != key.debug_id:
+        if some_id and key.debug_id not in (normal_debug_id(some_id), debugger_id(info)):
             other = some_id[:SHOWN_NAME_CHARACTERS]
             effect = "only requests for that id find it" if is_found_by_id else "it will not symbolicate"
             yield f"its {identity} is of another build, {other}: {effect}"

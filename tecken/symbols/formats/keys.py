@@ -6,13 +6,14 @@
 | executable or library | `<name>/<DEBUG ID>/<name>` |
 | PE file | `<PDB's name>/<DEBUG ID>/<name>` for symbolication, and `<name>/<CODE ID>/<name>` for debuggers |
 | PDB | `<name>/<DEBUG ID>/<name>` |
+| Portable PDB | the same, and `<name>/<GUID>FFFFFFFF/<name>` for debuggers |
 | debug file of an ELF file | `<name without .debug>/<DEBUG ID>/<name>` |
 | `.build-id/fb/66b3.debug` | `fb66b3/<DEBUG ID>/fb66b3.debug` |
 | `X.dSYM/Contents/Resources/DWARF/X` | `X/<DEBUG ID>/X.dSYM` |
 
 
 Sources: GNU gdb, "Debugging Information in Separate Files"; Apple, "Building your app to include debugging
-information" (dSYM bundles).
+information" (dSYM bundles); dotnet/symstore, docs/specs/SSQP_Key_Conventions.md.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from itertools import pairwise
 from typing import Final
 
 from tecken.symbols.formats.base import ObjectInfo
-from tecken.symbols.ids import ObjectId, file_name, is_zero_debug_id, normal_debug_id
+from tecken.symbols.ids import GUID_DIGITS, ObjectId, file_name, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey, FileType
 
-ELF, PE = "elf", "pe"
+ELF, PE, PORTABLE_PDB = "elf", "pe", "portable pdb"
+# In place of the age, which a Portable PDB does not have.
+PORTABLE_PDB_AGE: Final = "FFFFFFFF"
 DEBUG_SUFFIX: Final = re.compile(r"\.(debug|dbg)$", re.IGNORECASE)
 BUILD_ID_DIRECTORY: Final = ".build-id"
 # Debian's older packages have the debug file of /usr/bin/x as /usr/lib/debug/usr/bin/x.
@@ -45,8 +48,18 @@ def keys_of_native(info: ObjectInfo, parts: Sequence[str]) -> Iterator[FileKey]:
     if info.debug_id and not is_zero_debug_id(normal_debug_id(info.debug_id)):
         module = ObjectId.parse(info.debug_file or name, info.debug_id)
         yield FileKey(module.debug_file, module.debug_id, file_name(stored_name))
+    other_id = debugger_id(info)
+    if other_id:
+        yield FileKey(file_name(name), other_id, file_name(stored_name))
+
+
+def debugger_id(info: ObjectInfo) -> str:
+    """Return the id with which debuggers request a file of Windows or .NET; "" if it is the debug id."""
     if info.format == PE and info.code_id:
-        yield FileKey(file_name(name), normal_debug_id(info.code_id), file_name(stored_name))
+        return normal_debug_id(info.code_id)
+    if info.format == PORTABLE_PDB and info.debug_id:
+        return info.debug_id[:GUID_DIGITS].upper() + PORTABLE_PDB_AGE
+    return ""
 
 
 def _names(info: ObjectInfo, parts: Sequence[str]) -> tuple[str, str]:
