@@ -15,6 +15,7 @@ class Protocol(models.TextChoices):
     V1 = "v1"
     V2 = "v2"
     SYM_UPLOAD = "sym_upload"
+    IMPORT = "import"
 
 
 class Upload(models.Model):

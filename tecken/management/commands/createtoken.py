@@ -55,7 +55,7 @@ class Command(BaseCommand):
     ) -> None:
         """Create the token and print it."""
         granted = _find_permissions(permissions)
-        user = _create_user(email, granted) if create_user else _find_user(email)
+        user = _create_user(email, granted) if create_user else find_user(email)
         try:
             _token, key = issue(user, granted, days, note)
         except InvalidInput as error:
@@ -74,10 +74,11 @@ def _find_permissions(names: Sequence[str]) -> list[Permission]:
     return list(found.values())
 
 
-def _find_user(email: str) -> User:
+def find_user(email: str) -> User:
+    """Return the user with an email address. Raises CommandError."""
     user = User.objects.filter(email__iexact=email).first()
     if user is None:
-        raise CommandError(f"There is no user {email}: --create-user creates it")
+        raise CommandError(f"There is no user {email}: createtoken --create-user creates it")
     return user
 
 

@@ -1,4 +1,4 @@
-"""Command `symbols`: add, show, check and reconvert stored symbols.
+"""Command `symbols`: add, import, show, check and reconvert stored symbols.
 
 The check: storage, database and page files agree. It can repair differences. An upload stores a file,
 invalidates the symbols of the previous one and writes its row last (`tecken.upload.ingest`). So a file
@@ -24,8 +24,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max
 from tqdm import tqdm
 
-from tecken.errors import BadModule, NotFound, TeckenError, Unavailable
+from tecken.errors import BadModule, InvalidInput, NotFound, TeckenError, Unavailable
 from tecken.management.blob_check import BlobCheck
+from tecken.management.commands.createtoken import find_user
 from tecken.management.text import header_lines, symbol_lines
 from tecken.storage import services as storage_services
 from tecken.storage.models import NativeName, SymbolFile
@@ -39,6 +40,8 @@ from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, object_of, parse_storage_path
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.file_rows import ZERO_ID
+from tecken.upload.symstore import FileProblem, SymbolStore
+from tecken.upload.symstore_import import Counts, StoreImport
 
 SUFFIXES = tuple(FileType.SYMBOL_FILE.suffix + packed for packed in ("", ".gz", ".zst"))
 SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
@@ -47,9 +50,12 @@ TRIES = 2
 
 
 class Command(BaseCommand):
-    """Subcommands add, show, fsck and reconvert."""
+    """Subcommands add, import, show, fsck and reconvert."""
 
-    help = "Add symbol files to the storage, show a module, check what is stored, or convert it again."
+    help = (
+        "Add symbol files to the storage, import a symbol store, show a module, check what is stored, or "
+        "convert it again."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command."""
@@ -96,6 +102,21 @@ class Command(BaseCommand):
         )
 
         self._add_reconvert(commands)
+        self._add_import(commands)
+
+    def _add_import(self, commands: Any) -> None:
+        add = commands.add_parser(
+            "import",
+            help="import a symbol store of symstore",
+            description="Store the files of a directory that symstore has written, with an upload for each "
+            "transaction. A second run stores only what is missing.",
+        )
+        add.add_argument("store", metavar="PATH", type=Path, help="directory with 000Admin")
+        add.add_argument("--user", metavar="EMAIL", required=True, help="user that the uploads belong to")
+        add.add_argument(
+            "--try", dest="try_symbols", action="store_true", help="import as files of try builds"
+        )
+        add.add_argument("--dry-run", action="store_true", help="list the transactions and store nothing")
 
     def _add_reconvert(self, commands: Any) -> None:
         reconvert = commands.add_parser(
@@ -114,6 +135,10 @@ class Command(BaseCommand):
             self._add(options["paths"])
         elif command == "fsck":
             self._fsck(repair=options["repair"], content=options["content"])
+        elif command == "import":
+            self._import(
+                options["store"], options["user"], options["try_symbols"], dry_run=options["dry_run"]
+            )
         elif command == "reconvert":
             self._reconvert(options["modules"], dry_run=options["dry_run"])
         else:
@@ -164,6 +189,36 @@ class Command(BaseCommand):
             raise CommandError(summary)
         self.stdout.write(f"{summary}{', repaired' if problems else ''}")
 
+    def _import(self, path: Path, email: str, try_symbols: bool, *, dry_run: bool) -> None:
+        totals = Counts()
+        with tqdm(unit="B", unit_scale=True, leave=False, disable=None) as progress:
+            try:
+                store = SymbolStore(path)
+                run = StoreImport(
+                    store,
+                    find_user(email),
+                    try_symbols=try_symbols,
+                    report=self._report_problem,
+                    progress=progress.update,
+                )
+                for transaction in store.transactions():
+                    counts = run.check(transaction) if dry_run else run.run(transaction)
+                    totals = Counts(*map(sum, zip(totals, counts, strict=True)))
+                    with tqdm.external_write_mode():
+                        self.stdout.write(f"{transaction.title}: {_describe(counts, dry_run)}")
+            except Unavailable as error:
+                raise CommandError(f"{error}; run the command again to continue") from error
+            except InvalidInput as error:
+                raise CommandError(str(error)) from error
+        summary = f"all transactions: {_describe(totals, dry_run)}"
+        if totals.failed:
+            raise CommandError(summary)
+        self.stdout.write(summary)
+
+    def _report_problem(self, problem: FileProblem) -> None:
+        with tqdm.external_write_mode():
+            self.stderr.write(f"skipped {problem.name}: {problem.reason}")
+
     def _reconvert(self, modules: Sequence[ObjectId], *, dry_run: bool) -> None:
         outdated = failed = 0
         try:
@@ -186,6 +241,11 @@ class Command(BaseCommand):
             self.stderr.write(f"{module.debug_id} stays as it is: {error}")
             return False
         return True
+
+
+def _describe(counts: Counts, dry_run: bool) -> str:
+    text = str(counts)
+    return text.replace("stored", "to store", 1) if dry_run else text
 
 
 def _find_outdated(modules: Sequence[ObjectId]) -> Iterator[OutdatedModule]:
