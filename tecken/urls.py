@@ -36,6 +36,7 @@ downloads: list[URLPattern | URLResolver] = [
     path("missingsymbols.csv", missing.as_csv),
     path("missingsymbols/", missing.as_json),
     path("metadata", metadata),
+    path("try/metadata", metadata, {"with_try": True}),
     *(path(pattern, download_by_build_id(parse)) for pattern, parse in BUILD_ID_PATTERNS.items()),
     *(path(pattern, download(parse, convert_for_download)) for pattern, parse in PATTERNS.items()),
 ]

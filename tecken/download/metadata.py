@@ -33,10 +33,11 @@ _WILDCARD: Final = re.compile(r"[*?\[]")
 @cors("GET, HEAD, OPTIONS")
 @rate_limited("download")
 @get_only
-def metadata(request: HttpRequest) -> HttpResponse:
+def metadata(request: HttpRequest, *, with_try: bool = False) -> HttpResponse:
     """Return the ELF files whose name is `value`, or that match it with `key=glob`.
 
-    Files have names here and no directories, so only what follows the last slash is compared.
+    `with_try` includes those of try builds. Files have names here and no directories, so
+    only what follows the last slash is compared.
     """
     key = request.GET.get("key", "")
     if key not in ("glob", "file"):
@@ -46,7 +47,8 @@ def metadata(request: HttpRequest) -> HttpResponse:
     if not beginning:
         # Such a pattern would have the database read every row.
         raise InvalidInput("the file name in value must not begin with * ? or [")
-    rows = list(_rows(beginning)[: MAX_ROWS + 1])
+    scopes = (False, True) if with_try else (False,)
+    rows = [row for scope in scopes for row in _rows(beginning, try_symbols=scope)[: MAX_ROWS + 1]]
     matching = [row for row in rows if key == "file" or fnmatchcase(row[0], name)]
     results = sorted(set(chain.from_iterable(map(_results, matching))))
     is_complete = len(rows) <= MAX_ROWS and len(results) <= MAX_RESULTS
@@ -58,10 +60,10 @@ Row = tuple[str, str, str, bool]
 """Debug file, build id, kind, and whether the file has code."""
 
 
-def _rows(beginning: str) -> QuerySet[SymbolFile, Row]:
+def _rows(beginning: str, *, try_symbols: bool) -> QuerySet[SymbolFile, Row]:
     """Return the rows of ELF files whose key begins so after the root: with the name of the debug file."""
     # By key, which has an index for beginnings. DISTINCT would read all rows before the first one.
-    elf = SymbolFile.objects.native(try_symbols=False).filter(
+    elf = SymbolFile.objects.native(try_symbols=try_symbols).filter(
         format="elf", key__startswith=f"{ROOT}/{beginning}"
     )
     return elf.exclude(build_id="").values_list("debug_file", "build_id", "kind", "has_code")

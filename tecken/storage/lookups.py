@@ -139,7 +139,7 @@ class PresenceCache:
 
     def forget_build_id(self, build_id: str) -> None:
         """Remove what is known about the ELF files of a build, as `forget_file` does. Raises Unavailable."""
-        self.forget(build_id_key(build_id, part) for part in ElfPart)
+        self.forget(build_id_key(build_id, part, is_try=scope) for part in ElfPart for scope in (False, True))
 
     def forget_file(self, key: FileKey, code_file: str = "", code_id: str = "") -> None:
         """Remove everything about a file that was stored or deleted, regular or of a try build.
@@ -211,9 +211,9 @@ def native_file_key(module: ObjectId, file_type: FileType) -> str:
     return f"known:native:{'try:' if module.is_try else ''}{file_type.name}:{place}"
 
 
-def build_id_key(build_id: str, part: ElfPart) -> str:
-    """Return the key for the ELF file that has a part of a build."""
-    return f"known:build:{part.value}:{build_id}"
+def build_id_key(build_id: str, part: ElfPart, *, is_try: bool) -> str:
+    """Return the key for the ELF file, regular or of a try build, that has a part of a build."""
+    return f"known:build:{'try:' if is_try else ''}{part.value}:{build_id}"
 
 
 def section_key(etag: str, section: str) -> str:

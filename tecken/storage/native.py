@@ -201,14 +201,15 @@ def find_native_key(module: ObjectId, file_type: FileType) -> FileKey:
     return file.key
 
 
-def find_elf_key(build_id: str, part: ElfPart) -> FileKey:
+def find_elf_key(build_id: str, part: ElfPart, *, try_symbols: bool) -> FileKey:
     """Return where the ELF file is stored that has a part of a build, of several the newest.
 
     Unlike `find_native_key` it also finds common files of dwz, which debuggers fetch by their own build id.
     Raises NotFound, or Unavailable when the database does not respond.
     """
     has_part = Q(has_code=True) if part is ElfPart.EXECUTABLE else Q(kind__in=(Kind.DEBUG, Kind.COMMON))
-    rows = SymbolFile.objects.native(try_symbols=False).filter(has_part, build_id=build_id, format="elf")
+    native = SymbolFile.objects.native(try_symbols=try_symbols)
+    rows = native.filter(has_part, build_id=build_id, format="elf")
     try:
         file = _first(rows.order_by(*_best_first()))
     except DatabaseError as error:

@@ -236,11 +236,15 @@ class ElfPart(Enum):
 
 
 class BuildIdRequest(NamedTuple):
-    """An ELF file, requested by its build id in lower-case hex, or one section of it."""
+    """An ELF file, requested by its build id in lower-case hex, or one section of it.
+
+    `with_try` includes try files in the search.
+    """
 
     build_id: str
     part: ElfPart
     section: str = ""
+    with_try: bool = False
 
 
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.

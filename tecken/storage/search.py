@@ -215,8 +215,14 @@ class FindByCodeId(Protocol):
 
 
 Place = SearchPlace[Found]
-FindByBuildId = Callable[[str, ElfPart], FileKey]
-"""Search for an ELF file by its build id; see `tecken.storage.native.find_elf_key`."""
+
+
+class FindByBuildId(Protocol):
+    """Search for an ELF file by its build id; see `tecken.storage.native.find_elf_key`."""
+
+    def __call__(self, build_id: str, part: ElfPart, *, try_symbols: bool) -> FileKey:
+        """Return where the file is. Raises NotFound or Unavailable."""
+        ...
 
 
 class Search:
@@ -281,20 +287,25 @@ class Search:
         bytes. Raises NotFound and Unavailable as `find` does.
         """
         if not request.section:
-            return self._find_elf(request.build_id, request.part, fresh=fresh)
+            return self._find_elf(request, fresh=fresh)
         for part in ElfPart:
             with suppress(NotFound):
-                file = self._find_elf(request.build_id, part, fresh=fresh)
+                file = self._find_elf(request._replace(part=part), fresh=fresh)
                 return self._find_first([_section_place(file, request.section)], fresh=fresh)
         raise NotFound(f"no file of build id {request.build_id} has a section {request.section}")
 
-    def _find_elf(self, build_id: str, part: ElfPart, *, fresh: bool) -> OwnFile:
-        place = SearchPlace(
-            build_id_key(build_id, part),
-            partial(_locate_elf, self.regular, self._find_by_build_id, build_id, part),
-            lambda fact: _own_file(self.regular, FileKey(*fact[0]), fact[1]),
+    def _find_elf(self, request: BuildIdRequest, *, fresh: bool) -> OwnFile:
+        scopes = (False, True) if request.with_try else (False,)
+        return self._find_first([self._elf_place(request, is_try=scope) for scope in scopes], fresh=fresh)
+
+    def _elf_place(self, request: BuildIdRequest, *, is_try: bool) -> SearchPlace[OwnFile]:
+        files = self.try_files if is_try else self.regular
+        find = partial(self._find_by_build_id, request.build_id, request.part, try_symbols=is_try)
+        return SearchPlace(
+            build_id_key(request.build_id, request.part, is_try=is_try),
+            partial(_locate_elf, files, find),
+            lambda fact: _own_file(files, FileKey(*fact[0]), fact[1]),
         )
-        return self._find_first([place], fresh=fresh)
 
     def _find_first(self, places: Sequence[SearchPlace[Result]], *, fresh: bool) -> Result:
         unavailable: list[Unavailable] = []
@@ -404,8 +415,8 @@ def _own_file(files: OwnFiles, key: FileKey, fact: list[Any]) -> OwnFile:
     return OwnFile(files, key, Stored(size, etag, datetime.fromtimestamp(modified, UTC)))
 
 
-def _locate_elf(files: OwnFiles, find: FindByBuildId, build_id: str, part: ElfPart) -> list[Any]:
-    key = find(build_id, part)
+def _locate_elf(files: OwnFiles, find: Callable[[], FileKey]) -> list[Any]:
+    key = find()
     return [list(key), _stat(files, key)]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import pytest
 from django.test import Client
 
-from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import FileKey
 from tests.upload.natives import (
     BUILD_ID,
@@ -17,8 +16,9 @@ from tests.upload.natives import (
     FRAMES_ID,
     debian,
     send,
+    send_bytes,
 )
-from tests.upload.uploaders import Uploader
+from tests.upload.uploaders import Makes, Uploader
 
 pytest_plugins = ["tests.upload.site"]
 pytestmark = pytest.mark.django_db
@@ -112,10 +112,28 @@ def test_upload_makes_an_absent_file_known_at_once(native_builder: Uploader, cli
     assert client.get(paths[1]).status_code == 200
 
 
-def test_file_of_a_try_build_is_not_served(native_builder: Uploader, client: Client) -> None:
+def test_file_of_a_try_build_is_served_below_try_alone(
+    native_builder: Uploader, uploader: Makes, client: Client
+) -> None:
+    paths = [f"{ROOT}/debuginfo", f"{ROOT}/section/.debug_line"]
+    assert [client.get(f"/try{path}").status_code for path in paths] == [404, 404]
+    send(uploader("upload_try_symbols", "try@example.com"), debian(FRAMES_BUILD_ID), "frames.debug")
+    assert [client.get(path).status_code for path in paths] == [404, 404]
+    assert body(client.get(f"/try{paths[0]}")) == DEBUG
+    assert body(client.get(f"/try{paths[1]}")) == DEBUG[0x475 : 0x475 + 0x86]
+    # Of the executable there is a regular file, which a debugger needs, too.
+    send(native_builder, FileKey("frames.so", FRAMES_ID, "frames.so"), "frames.so")
+    assert body(client.get(f"/try{ROOT}/executable")) == CODE
+
+
+def test_regular_file_comes_before_that_of_a_try_build(
+    native_builder: Uploader, uploader: Makes, client: Client
+) -> None:
+    of_try = DEBUG + b"of try"
+    send_bytes(uploader("upload_try_symbols", "try@example.com"), debian(FRAMES_BUILD_ID), of_try)
+    assert body(client.get(f"/try{ROOT}/debuginfo")) == of_try
     send(native_builder, debian(FRAMES_BUILD_ID), "frames.debug")
-    SymbolFile.objects.update(try_symbols=True)
-    assert client.get(f"{ROOT}/debuginfo").status_code == 404
+    assert body(client.get(f"/try{ROOT}/debuginfo")) == DEBUG
 
 
 @pytest.mark.parametrize("path", ["/buildid/xyz/debuginfo", f"{ROOT}/nonsense", f"{ROOT}/section/"])

@@ -10,7 +10,7 @@ from django.test import Client
 from tecken.download import metadata
 from tecken.symbols.layouts import FileKey
 from tests.upload.natives import BUILD_ID, ELF_ID, FRAMES_BUILD_ID, FRAMES_ID, UNWIND_ID, send
-from tests.upload.uploaders import Uploader
+from tests.upload.uploaders import Makes, Uploader
 
 pytest_plugins = ["tests.upload.site"]
 pytestmark = pytest.mark.django_db
@@ -53,6 +53,14 @@ def ask(client: Client, **query: str) -> Any:
 )
 def test_metadata_has_the_builds_of_a_name(client: Client, key: str, value: str, results: list[Any]) -> None:
     assert ask(client, key=key, value=value) == {"results": results, "complete": True}
+
+
+def test_metadata_of_try_builds_is_below_try_alone(client: Client, uploader: Makes) -> None:
+    key = FileKey("mini.so", ELF_ID, "mini.so")
+    send(uploader("upload_try_symbols", "try@example.com"), key, "mini.so")
+    assert ask(client, key="file", value="mini.so")["results"] == []
+    reply = client.get("/try/metadata", {"key": "file", "value": "mini.so"})
+    assert reply.json() == {"results": [result("executable", BUILD_ID, "mini.so")], "complete": True}
 
 
 def test_metadata_beyond_a_bound_is_not_complete(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ class Places:
             raise NotFound(f"no {code_file}/{code_id}, with try files: {with_try}")
         return self.code_ids[code_id]
 
-    def _find_elf(self, build_id: str, part: ElfPart) -> FileKey:
-        if (build_id, part) not in self.elf_files:
+    def _find_elf(self, build_id: str, part: ElfPart, *, try_symbols: bool) -> FileKey:
+        if try_symbols or (build_id, part) not in self.elf_files:
             raise NotFound(f"no {part.value} of {build_id}")
         return self.elf_files[build_id, part]
 

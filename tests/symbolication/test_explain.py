@@ -44,7 +44,7 @@ def no_code_id(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
     raise NotFound(f"no upload has {code_file}/{code_id}, with try files: {with_try}")
 
 
-def no_build_id(build_id: str, part: ElfPart) -> FileKey:
+def no_build_id(build_id: str, part: ElfPart, *, try_symbols: bool) -> FileKey:
     raise NotFound(f"no {part.value} of {build_id}")
 
 

@@ -1,4 +1,4 @@
-"""debuginfod: ELF files, and sections of them, by build id.
+"""debuginfod: ELF files, and sections of them, by build id. Below `/try`, try files are included.
 
 Source: the manual pages debuginfod(8) and debuginfod_find_debuginfo(3) of elfutils 0.192.
 """
@@ -35,6 +35,12 @@ def parse(_query: QueryDict, build_id: str, artifact: str) -> BuildIdRequest:
     return BuildIdRequest(build_id, _PARTS[artifact])
 
 
+def parse_with_try(query: QueryDict, build_id: str, artifact: str) -> BuildIdRequest:
+    """Return the request for a path below `/try/buildid/`. Raises what `parse` raises."""
+    return parse(query, build_id, artifact)._replace(with_try=True)
+
+
 PATTERNS: dict[str, Callable[..., BuildIdRequest]] = {
+    "try/buildid/<str:build_id>/<path:artifact>": parse_with_try,
     "buildid/<str:build_id>/<path:artifact>": parse,
 }

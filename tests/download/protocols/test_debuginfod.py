@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.http import QueryDict
 
-from tecken.download.protocols.debuginfod import parse
+from tecken.download.protocols.debuginfod import parse, parse_with_try
 from tecken.errors import InvalidInput, NotFound
 from tecken.storage.port import BuildIdRequest, ElfPart
 
@@ -22,6 +22,14 @@ ID = "2170740035ee5228259b8189628eb7ac26e4b705"
 def test_parse_artifact_and_build_id_in_any_case(artifact: str, request_: BuildIdRequest) -> None:
     assert parse(QueryDict(), ID, artifact) == request_
     assert parse(QueryDict(), ID.upper(), artifact) == request_
+
+
+def test_parse_below_try_includes_try_files() -> None:
+    assert parse_with_try(QueryDict(), ID, "executable") == BuildIdRequest(
+        ID, ElfPart.EXECUTABLE, with_try=True
+    )
+    with pytest.raises(InvalidInput):
+        parse_with_try(QueryDict(), ID, "nonsense")
 
 
 @pytest.mark.parametrize("build_id", ["", "ab", "abc", "xyzw", "a" * 130, "ab cd", "é1"])
