@@ -11,7 +11,7 @@ from tests.browser.site import LIBC, SYM, BrowsedSite, archive_of
 def test_a_module_is_explained(nobody: Tab) -> None:
     nobody.open("/explain/")
     nobody.page.get_by_label("Debug file").fill("crash-c")
-    nobody.page.get_by_label("Debug id").fill(SYM.parent.name)
+    nobody.page.get_by_label("Debug id, build id or code id").fill(SYM.parent.name)
     nobody.page.get_by_role("button", name="Explain").first.click()
     expect(nobody.page).to_have_url(f"/explain/crash-c/{SYM.parent.name}/")
     expect(nobody.page.get_by_role("heading", level=1)).to_have_text("crash-c")

@@ -21,6 +21,7 @@ from tecken.upload.models import Protocol, Upload
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 from tecken.web.auth import VIEW_UPLOADS
+from tecken.web.identifiers import any_identifier
 from tecken.web.lists import Paged, Paging, load_page, sort_field
 
 AUDITOR = "upload.view_all_uploads"
@@ -202,6 +203,7 @@ def find_upload(grant: Grant, upload_id: int) -> Upload:
 FILE_SORTS = ("created_at", "size")
 FILE_FILTERS: dict[str, lists.Filter] = {
     "key": lists.start,
+    "any_id": any_identifier,
     "debug_file": lists.exact,
     "debug_id": lists.debug_identifier,
     "code_file": lists.exact,
@@ -228,6 +230,7 @@ class FileFilters(Schema):
     """Filters of files."""
 
     key: str | None = Field(None, description="beginning of the key", examples=["v1/xul.pdb/"])
+    any_id: str | None = Field(None, description="debug id, code id, UUID, or beginning of a build id")
     debug_file: str | None = None
     debug_id: str | None = None
     code_file: str | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote, urlencode
@@ -21,12 +22,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.download.missing import harmless_cell
 from tecken.download.models import MissingSymbol
-from tecken.errors import BadModule, InvalidInput, NotFound
+from tecken.errors import BadModule, InvalidInput, NotFound, Unavailable
 from tecken.http.keyset import Order
 from tecken.http.ratelimit import charge
 from tecken.limits.port import Cost
 from tecken.storage.models import SymbolFile, module_of
 from tecken.storage.native import find_parents_if_any
+from tecken.storage.port import GUID_AND_AGE
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
@@ -34,6 +36,7 @@ from tecken.web.api.symbols import FILTERS, MissingFilters
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import OPERATE, VIEW_UPLOADS, SitePage, open_page, page
 from tecken.web.formatting import explanation_address
+from tecken.web.identifiers import find_modules, find_same_guid, normal_id
 from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
 from tecken.web.pages.explanation import (
     NearMisses,
@@ -141,8 +144,10 @@ def show_form(request: HttpRequest) -> HttpResponse:
     try:
         if given["code_file"] or given["code_id"]:
             return redirect(module_address(_find_by_code(given["code_file"], given["code_id"])))
-        if given["file"] or given["id"]:
-            return redirect(module_address(_parse_module(given["file"], given["id"])))
+        if given["id"] and not given["file"]:
+            return _show_id(request, given)
+        if given["file"]:
+            return redirect(module_address(_find_module(given["file"], given["id"])))
     except NotFound as error:
         return _render_form(request, given, HTTPStatus.NOT_FOUND, str(error))
     except InvalidInput as error:
@@ -151,11 +156,37 @@ def show_form(request: HttpRequest) -> HttpResponse:
 
 
 def _render_form(
-    request: HttpRequest, given: dict[str, str], status: HTTPStatus = HTTPStatus.OK, problem: str = ""
+    request: HttpRequest,
+    given: dict[str, str],
+    status: HTTPStatus = HTTPStatus.OK,
+    problem: str = "",
+    **found: list[ObjectId],
 ) -> HttpResponse:
     near = _find_builds(request, given) if problem and given["file"] else None
-    context = {"given": given, "problem": problem, "near": near, "name": given["file"]}
+    context = {"given": given, "problem": problem, "near": near, "name": given["file"], **found}
     return render(request, "explain/form.html", context, status=status)
+
+
+def _show_id(request: HttpRequest, given: dict[str, str]) -> HttpResponse:
+    """Redirect to the page of the only module with an id; otherwise list them, or those with its GUID.
+
+    Raises:
+        InvalidInput: The text is no id.
+        RateLimited: The caller has made too many requests. Database queries make this page worth a limit.
+    """
+    some_id = normal_id(given["id"])
+    charge(request, "api", Cost())
+    try:
+        modules = find_modules(some_id, shows_short_ids=_has_any(request.user, *LOOK_AGAIN, *OPERATE))
+        others = find_same_guid(some_id) if not modules else []
+    except DatabaseError as error:
+        raise Unavailable("the database does not answer") from error
+    if len(modules) == 1:
+        return redirect(module_address(modules[0]))
+    if modules:
+        return _render_form(request, given, modules=modules)
+    problem = f"No file with the id {some_id} was uploaded. Its name is needed to search other sources."
+    return _render_form(request, given, HTTPStatus.NOT_FOUND, problem, others=others)
 
 
 def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | None:
@@ -169,6 +200,15 @@ def _find_builds(request: HttpRequest, given: dict[str, str]) -> NearMisses | No
         return _load_near_misses(file_name(given["file"]), "", request.user)
     except BadModule:
         return None
+
+
+def _find_module(file: str, some_id: str) -> ObjectId:
+    """Return the module of a file and an id, which may be the code id or build id of an uploaded file."""
+    module = _parse_module(file, some_id)
+    if len(module.debug_id) != GUID_AND_AGE:
+        with suppress(NotFound):
+            return _find_by_code(module.debug_file, module.debug_id)
+    return module
 
 
 def _parse_module(file: str, some_id: str) -> ObjectId:
@@ -244,6 +284,7 @@ def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
         "about": header.metadata if header else None,
         "database": records,
         "near": None if is_found else _load_near_misses(module.debug_file, module.debug_id, user),
+        "other_names": [] if is_found else _find_other_names(module),
         "newest": records.files[0] if records.files else None,
         "may_look": _has_any(user, *LOOK_AGAIN),
         "sees_uploads": _has_any(user, *VIEW_UPLOADS),
@@ -269,6 +310,14 @@ def _load_near_misses(debug_file: str, debug_id: str, user: Reader) -> NearMisse
         return find_near_misses(debug_file, debug_id, shows_ids=_has_any(user, *LOOK_AGAIN, *OPERATE))
     except DatabaseError:
         return None
+
+
+def _find_other_names(module: ObjectId) -> list[ObjectId]:
+    """Return modules that have the id under another name; none if the database does not respond."""
+    with suppress(DatabaseError):
+        found = find_modules(module.debug_id, shows_short_ids=False)
+        return [other for other in found if other.name != module.name]
+    return []
 
 
 def _load_uploads(module: ObjectId, user: Reader) -> list[SymbolFile]:

@@ -48,7 +48,7 @@ REFRESH_PERIOD = timedelta(hours=1)
 # Items of each kind on an upload's page; the list of files and the API have all of them.
 MAX_SHOWN = 100
 # Filters of files that are visible at first; the others are behind "More".
-BASIC_FILTERS = ("debug_file", "debug_id", "created_at")
+BASIC_FILTERS = ("any_id", "debug_file", "created_at")
 
 
 @accept_streamed_form

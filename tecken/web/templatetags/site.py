@@ -80,6 +80,8 @@ def missing_explanation(row: MissingSymbol) -> str:
         return formatting.explanation_address(row.debug_file, row.debug_id)
     if row.code_file and row.code_id:
         return f"/explain/?{urlencode({'code_file': row.code_file, 'code_id': row.code_id})}"
+    if row.code_id:
+        return f"/explain/?{urlencode({'id': row.code_id})}"
     return ""
 
 

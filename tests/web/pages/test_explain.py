@@ -20,6 +20,7 @@ from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
 from tecken.storage.lookups import SourceResult
+from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.page_store import MemoryPageStore
 from tecken.symbolication import services as symbolication_services
@@ -373,7 +374,7 @@ def test_form_with_code_id_redirects_to_module(client: Client) -> None:
     [
         {"file": "xul.pdb"},
         {"file": "<script>alert(1)</script>", "id": "xyz"},
-        {"id": XUL.debug_id},
+        {"id": "nonsense"},
         {"file": "a\0b", "id": XUL.debug_id},
         {"code_file": "xul.dll"},
         {"file": "//evil.example/", "id": XUL.debug_id},
@@ -385,6 +386,96 @@ def test_form_without_module_is_400(client: Client, query: dict[str, str]) -> No
     page = reply.content.decode()
     assert 'role="alert"' in page
     assert "<script>alert" not in page
+
+
+BUILD_ID = "2170740035ee5228259b8189628eb7ac26e4b705"
+ELF_ID = "00747021EE352852259B8189628EB7AC0"
+
+
+def elf_file(name: str = "libc.so.6") -> None:
+    file_of(
+        None,
+        name,
+        key=f"v1/{name}/{ELF_ID}/{name}",
+        debug_file=name,
+        debug_id=ELF_ID,
+        code_file="",
+        code_id="",
+        format="elf",
+        build_id=BUILD_ID,
+        native_id=ELF_ID,
+    )
+
+
+@pytest.mark.parametrize(
+    "some_id", [BUILD_ID, BUILD_ID.upper(), ELF_ID, ELF_ID[:-1].lower(), f"{BUILD_ID[:2]}/{BUILD_ID[2:]}"]
+)
+def test_form_with_an_id_alone_finds_the_file(client: Client, some_id: str) -> None:
+    elf_file()
+    reply = client.get("/explain/", {"id": some_id})
+    assert (reply.status_code, reply.headers["Location"]) == (302, f"/explain/libc.so.6/{ELF_ID}/")
+
+
+def test_form_with_an_id_of_several_files_lists_them(client: Client) -> None:
+    elf_file()
+    elf_file("libm.so.6")
+    page = shown(client, f"/explain/?id={BUILD_ID}")
+    assert f'href="/explain/libc.so.6/{ELF_ID}/"' in page
+    assert f'href="/explain/libm.so.6/{ELF_ID}/"' in page
+
+
+def test_form_with_an_id_alone_reports_another_age(client: Client) -> None:
+    file_of(None)
+    reply = client.get("/explain/", {"id": "{44E4EC8C-2F41-492B-9369-D6B9A059577C}-9"})
+    page = reply.content.decode()
+    assert (reply.status_code, "the same GUID and another age" in page) == (404, True)
+    assert f'href="/explain/xul.pdb/{XUL.debug_id}/"' in page
+
+
+def test_form_with_an_unknown_id_says_that_a_name_is_needed(client: Client) -> None:
+    reply = client.get("/explain/", {"id": BUILD_ID})
+    assert (reply.status_code, "Its name is needed" in reply.content.decode()) == (404, True)
+
+
+def test_form_with_a_code_id_alone_is_for_users_who_upload(client: Client) -> None:
+    """A time and a size can be guessed."""
+    file_of(None)
+    assert client.get("/explain/", {"id": "5C2E3F4A1000"}).status_code == 404
+    logged_in(client, "build@example.com", "upload.upload_symbols")
+    assert client.get("/explain/", {"id": "5c2e3f4a1000"}).headers["Location"] == PAGE
+
+
+def test_form_with_a_code_id_in_place_of_a_debug_id_finds_the_module(client: Client) -> None:
+    file_of(None)
+    reply = client.get("/explain/", {"file": "xul.dll", "id": "5c2e3f4a1000"})
+    assert (reply.status_code, reply.headers["Location"]) == (302, PAGE)
+
+
+def test_files_of_try_builds_are_not_found_by_id_alone(client: Client) -> None:
+    elf_file()
+    SymbolFile.objects.update(try_symbols=True)
+    assert client.get("/explain/", {"id": BUILD_ID}).status_code == 404
+
+
+def test_form_with_an_id_of_zeros_finds_nothing(client: Client) -> None:
+    file_of(None, debug_id="0" * 33)
+    assert client.get("/explain/", {"id": "0" * 33}).status_code == 404
+
+
+def test_explain_shows_the_names_under_which_an_id_is_stored(client: Client) -> None:
+    file_of(None)
+    page = shown(client, f"/explain/other.pdb/{XUL.debug_id}/")
+    assert "stored under another name" in page
+    assert f'href="{PAGE}"' in page
+    assert "stored under another name" not in shown(client)
+
+
+def test_form_with_an_id_and_a_database_that_is_down_is_503(client: Client) -> None:
+    def refuse(*_query: object) -> None:
+        raise OperationalError("the server has gone away")
+
+    with connection.execute_wrapper(refuse):
+        assert client.get("/explain/", {"id": BUILD_ID}).status_code == 503
 
 
 def test_form_is_public(client: Client) -> None:

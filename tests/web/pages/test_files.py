@@ -118,3 +118,25 @@ def test_files_escapes_names(client: Client, builder: User) -> None:
 def test_files_without_permission_is_forbidden(client: Client) -> None:
     client.force_login(person("nobody@example.com"))
     assert "This needs the permission" in shown(client, status=403)
+
+
+@pytest.mark.parametrize(
+    "some_id",
+    [
+        "fb66",
+        "FB66B3A04D8A",
+        "44e4ec8c2f41492b9369d6b9a059577c2",
+        "5c2e3f4a1000",
+        "{44E4EC8C-2F41-492B-9369-D6B9A059577C}2",
+    ],
+)
+def test_files_are_found_by_any_id(client: Client, builder: User, some_id: str) -> None:
+    file_of(upload_of(builder), name="ceph", build_id="fb66b3a04d8a")
+    file_of(upload_of(builder), name="other", debug_id="1" * 33, code_id="2" * 12)
+    page = shown(client, f"?any_id={some_id}")
+    assert "ceph.sym" in page
+    assert "other.sym" not in page
+
+
+def test_files_by_an_id_that_is_none_is_400(client: Client, builder: User) -> None:
+    assert "hex digits" in shown(client, "?any_id=xyz", 400)
