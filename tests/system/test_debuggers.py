@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from tests.system.site import ROOT, Site
@@ -18,46 +19,102 @@ from tests.system.site import ROOT, Site
 pytestmark = pytest.mark.xdist_group("debuggers")  # all tests share a site
 
 SOURCE = """\
+#include <stdio.h>
 #include <stdlib.h>
 __attribute__((noinline)) int broken(int *numbers) {
     return numbers[10];
 }
-int main(void) {
+int main(int argc, char **argv) {
     int *numbers = malloc(4 * sizeof(int));
     broken(numbers);
+    if (argc > 1) getchar();
     return 0;
 }
+"""
+GO_SOURCE = """\
+package main
+
+import "os"
+
+//go:noinline
+func broken(numbers []int, at int) int {
+	return numbers[at]
+}
+
+func main() {
+	broken([]int{1, 2, 3}, len(os.Args)+9)
+}
+"""
+GO_BUILD_ID = "0x" + "5e" * 20
+# Prints where the types of a running program come from, and the type of a function.
+DRGN = """\
+import subprocess, sys
+import drgn
+
+with subprocess.Popen([sys.argv[1], "wait"], stdin=subprocess.PIPE) as child:
+    program = drgn.Program()
+    program.set_pid(child.pid)
+    program.load_debug_info(main=True)
+    print(program.main_module().debug_file_path)
+    print(program["broken"].type_)
+    child.communicate()
 """
 ENDS_WITHIN = 120.0  # seconds, on a busy machine
 
 
 class Build(NamedTuple):
-    """A stripped program whose debug file only the site has, and the environment that names the site."""
+    """A stripped program whose debug file only the site has, and the environment that names the site.
+
+    `address` is that of its function `broken`. `of_go` is such a program in Go, if there is a compiler.
+    """
 
     program: Path
     debug: bytes
     build_id: str
+    address: str
+    of_go: Path | None
     environment: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    need("cc", "objcopy", "readelf")
+    need("cc", "nm", "objcopy", "readelf")
     home = tmp_path_factory.mktemp("site")
     source, program, debug = (home / name for name in ("broken.c", "broken", "broken.debug"))
     source.write_text(SOURCE)
     run("cc", "-g", "-O0", "-Wl,--build-id=sha1", "-o", program, source)
     run("objcopy", "--only-keep-debug", program, debug)
+    (address,) = re.findall(r"(\w+) T broken\n", run("nm", debug))
     run("objcopy", "--strip-all", program)
+    of_go = build_go(home)
     (build_id,) = re.findall(r"Build ID: (\w+)", run("readelf", "-n", program))
     with Site(home) as site:
         permission = ("--permission", "upload.upload_symbols", "--create-user")
         token = site.manage("createtoken", "ci@example.com", *permission).strip()
         client = {**os.environ, "PYTHONPATH": str(ROOT), "TECKEN_URL": site.url, "TECKEN_TOKEN": token}
-        run(sys.executable, "-m", "tecken.client", debug, program, environment=client)
+        files = (debug, program, *filter(None, (of_go and of_go.with_suffix(".debug"),)))
+        run(sys.executable, "-m", "tecken.client", *files, environment=client)
         content = debug.read_bytes()
         debug.unlink()
-        yield Build(program, content, build_id, {**os.environ, "DEBUGINFOD_URLS": site.url})
+        yield Build(
+            program, content, build_id, f"0x{address}", of_go, {**os.environ, "DEBUGINFOD_URLS": site.url}
+        )
+
+
+def build_go(home: Path) -> Path | None:
+    """Return a program in Go without debug information, which is beside it; None without a compiler."""
+    compiler = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin")
+    if not compiler:
+        return None
+    source, program = home / "main.go", home / "gobroken"
+    source.write_text(GO_SOURCE)
+    # A GNU build id, which Go's linker writes on request alone, and sections as old debuggers read them.
+    flags = ("-gcflags=all=-N -l", f"-ldflags=-B {GO_BUILD_ID} -compressdwarf=false")
+    environment = {**os.environ, "GO111MODULE": "off", "GOCACHE": str(home / "gocache")}
+    run(compiler, "build", *flags, "-o", program, source, environment=environment)
+    run("objcopy", "--only-keep-debug", program, program.with_suffix(".debug"))
+    run("objcopy", "--strip-debug", program)
+    return program
 
 
 @pytest.fixture
@@ -112,19 +169,63 @@ def test_gdb_shows_the_line_of_a_function(build: Build, environment: dict[str, s
     need("gdb")
     enable, show = ("-iex", "set debuginfod enabled on"), ("-ex", "info line broken")
     text = run("gdb", "-batch", "-nx", *enable, *show, build.program, environment=environment)
-    assert re.search(r'Line 2 of ".*broken\.c" starts at address', text), text
+    assert re.search(r'Line 3 of ".*broken\.c" starts at address', text), text
 
 
 def test_eu_addr2line_shows_the_function(build: Build, environment: dict[str, str]) -> None:
     need("eu-addr2line")
     text = run("eu-addr2line", "-f", "-e", build.program, "broken", environment=environment)
     assert text.splitlines()[0] == "broken"
-    assert "broken.c:2" in text
+    assert "broken.c:3" in text
 
 
 def test_valgrind_shows_the_line_of_an_invalid_read(build: Build, environment: dict[str, str]) -> None:
     need("valgrind", "debuginfod-find")
     text = run("valgrind", build.program, environment=environment)
-    assert re.search(r"Invalid read of size 4\n.*: broken \(broken\.c:3\)\n.*: main \(broken\.c:7\)", text), (
+    assert re.search(r"Invalid read of size 4\n.*: broken \(broken\.c:4\)\n.*: main \(broken\.c:8\)", text), (
         text
     )
+
+
+def test_llvm_symbolizer_shows_the_line_of_an_address(build: Build, environment: dict[str, str]) -> None:
+    """By the build id alone, and by the program. Version 14 cannot download."""
+    need("llvm-symbolizer-19")
+    for named in (f"--build-id={build.build_id}", f"--obj={build.program}"):
+        text = run("llvm-symbolizer-19", "--debuginfod", named, build.address, environment=environment)
+        assert text.startswith("broken\n"), text
+        assert "broken.c:3:" in text
+
+
+def test_drgn_knows_the_type_of_a_function(build: Build, environment: dict[str, str]) -> None:
+    pytest.importorskip("drgn")
+    path, type_ = run(sys.executable, "-c", DRGN, build.program, environment=environment).splitlines()
+    assert build.build_id in path
+    assert type_ == "int (int *numbers)"
+
+
+def test_delve_stops_at_a_function(build: Build, environment: dict[str, str], tmp_path: Path) -> None:
+    need("dlv", "debuginfod-find")
+    if build.of_go is None:
+        pytest.skip("go is not installed")
+    commands = tmp_path / "commands"
+    commands.write_text("break main.broken\ncontinue\nexit\n")
+    options = ("--allow-non-terminal-interactive", "--check-go-version=false", "--init", str(commands))
+    command = (shutil.which("dlv") or "dlv", "exec", build.of_go, *options)
+    assert "main.go:6" in run(*command, environment=environment)
+    other_cache = {**environment, "DEBUGINFOD_URLS": "", "DEBUGINFOD_CACHE_PATH": str(tmp_path / "empty")}
+    with pytest.raises(AssertionError, match="could not open debug info"):
+        run(*command, environment=other_cache)
+
+
+def test_debuginfod_find_with_the_address_for_try_builds(build: Build, environment: dict[str, str]) -> None:
+    need("debuginfod-find")
+    address = {"DEBUGINFOD_URLS": f"{environment['DEBUGINFOD_URLS']}/try"}
+    path = run("debuginfod-find", "debuginfo", build.build_id, environment={**environment, **address}).strip()
+    assert Path(path).read_bytes() == build.debug
+
+
+def test_key_of_dotnet_symbol_with_escaped_slashes_is_found(build: Build) -> None:
+    """The whole key is one segment of the path."""
+    key = f"_.debug%2Felf-buildid-sym-{build.build_id}%2F_.debug"
+    reply = httpx.get(f"{build.environment['DEBUGINFOD_URLS']}/{key}", follow_redirects=True)
+    assert (reply.status_code, reply.content) == (200, build.debug)
