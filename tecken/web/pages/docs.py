@@ -32,7 +32,8 @@ from tecken.web.auth import SitePage, open_page
 EXAMPLE = "https://symbols.example.com"
 NAMES = (
     *("symbolicate", "upload", "tecken-upload", "sym_upload", "tokens"),
-    *("windows", "stackwalk", "profiler", "gdb"),
+    *("windows", "visual-studio", "rider", "dotnet-symbol"),
+    *("gdb", "lldb", "valgrind", "perf", "stackwalk", "profiler"),
 )
 REFERENCE = "api"
 REFERENCE_LEAD = "All addresses with their responses and errors: symbolication, downloads, uploads, health."
