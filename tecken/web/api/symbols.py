@@ -133,9 +133,9 @@ class MissingFile(Schema):
     debug_id: str
     code_file: str
     code_id: str
-    count: int = Field(description="number of requests")
+    count: int = Field(description="number of requests: those below, and downloads of symbol files")
     symbolications: int = Field(description="requests for symbolication among them")
-    debuginfod: int = Field(description="requests by build id among them; the others are downloads")
+    debuginfod: int = Field(description="requests by build id among them")
     symsrv: int = Field(description="requests for native files among them, as SymSrv and SSQP make them")
     last_seen: datetime
 
