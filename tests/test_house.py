@@ -38,10 +38,11 @@ MAXIMA = {
     # in storage have four: the form of content, content and references, their rows, and their check. Two
     # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
     # CAB files have three: their headers, the engine in Python, and their place in uploads. RPM packages
-    # have one. Symbol stores of symstore have two: their layout, and their import.
-    # Pages and the API share the search by any id.
+    # have one. Symbol stores of symstore have two: their layout, and their import. Pages and the API share
+    # the search by any id. The addresses that an upload by URL and a redirect of an upstream may have are in
+    # one, too.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=238),
+    "modules": Limit(goal=200, bound=239),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

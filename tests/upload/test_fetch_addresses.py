@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecken.errors import InvalidInput
-from tecken.upload.protocols.archive import is_public, resolve_public_address
+from tecken.storage.upstreams.addresses import is_public
+from tecken.upload.protocols.archive import resolve_public_address
 
 PRIVATE = """
     0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 169.254.169.254 172.16.0.1 192.0.0.1 192.0.0.9 192.0.2.1

@@ -3,6 +3,7 @@
 Each entry of SYMBOL_SOURCES is one upstream. `tecken.storage.services.upstream_for` makes it from its URL,
 `tecken.storage.search` decides when it is searched.
 
+    addresses.py  which addresses are hosts of the public internet
     http.py       HttpTransport: deadlines, retries, throttling, redirects, circuit breaker, size limit;
                   DeadlineBackend: one deadline for a whole HTTP exchange
     breakpad.py   BreakpadUpstream: which path of an HTTP server has a symbol file; BucketUpstream: the same

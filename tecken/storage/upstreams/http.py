@@ -5,6 +5,12 @@ worker reads ahead of its conversion, so h11 is no bottleneck, as long as chunks
 socket (`iter_raw` with no size).
 
 httpx's own timeouts start again with each byte that arrives. `DeadlineBackend` has one for a whole exchange.
+
+An upstream must not choose what we read in our own network. So a redirect from a host of the public internet
+leads to such a host only. The address of each connection counts, and the connection uses the address that was
+checked: a name that has another address a moment later (DNS rebinding) gains nothing. A host of our own
+network that an operator has named may redirect to any host. A proxy resolves names itself, so addresses in
+URLs are all that can be checked then.
 """
 
 from __future__ import annotations
@@ -37,13 +43,19 @@ from tecken.errors import (
 )
 from tecken.redisclient.guard import CircuitBreaker
 from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
+from tecken.storage.upstreams.addresses import is_private_literal, is_public, resolve
 
 # Bytes that are read from a socket at once; httpcore's own number is 64 KiB.
 READ_BYTES = 256 * 1024
 
 
-class _Ends(threading.local):
+class PrivateAddress(Exception):
+    """Connection to a host that is not one of the public internet, where only those are allowed."""
+
+
+class _Rules(threading.local):
     at = math.inf
+    public_only = False
 
     def left(self, timeout: float | None) -> float | None:
         if self.at == math.inf:
@@ -55,15 +67,15 @@ class _Ends(threading.local):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, ends: _Ends) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, rules: _Rules) -> None:
         self._stream = stream
-        self._ends = ends
+        self._rules = rules
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max(max_bytes, READ_BYTES), self._ends.left(timeout))
+        return self._stream.read(max(max_bytes, READ_BYTES), self._rules.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._ends.left(timeout))
+        self._stream.write(buffer, self._rules.left(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -72,7 +84,7 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         return _Stream(
-            self._stream.start_tls(ssl_context, server_hostname, self._ends.left(timeout)), self._ends
+            self._stream.start_tls(ssl_context, server_hostname, self._rules.left(timeout)), self._rules
         )
 
     def get_extra_info(self, info: str) -> Any:
@@ -80,20 +92,28 @@ class _Stream(httpcore.NetworkStream):
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Network backend of httpcore whose operations end at the deadline of the calling thread."""
+    """Network backend of httpcore whose operations end at the deadline of the calling thread.
+
+    `connect_tcp` also raises PrivateAddress.
+    """
 
     def __init__(self, sockets: httpcore.NetworkBackend | None = None) -> None:
         self._sockets = sockets or httpcore.SyncBackend()
-        self._ends = _Ends()
+        self._rules = _Rules()
 
     @contextmanager
-    def until(self, at: float) -> Iterator[None]:
-        """Set the deadline of this thread for a block, in the seconds of `time.monotonic()`."""
-        before, self._ends.at = self._ends.at, at
+    def until(self, at: float, *, public_only: bool = False) -> Iterator[None]:
+        """Set the deadline of this thread for a block, in the seconds of `time.monotonic()`.
+
+        With `public_only`, new connections lead to hosts of the public internet only.
+        """
+        rules = self._rules
+        before = rules.at, rules.public_only
+        rules.at, rules.public_only = at, public_only
         try:
             yield
         finally:
-            self._ends.at = before
+            rules.at, rules.public_only = before
 
     def connect_tcp(
         self,
@@ -104,8 +124,16 @@ class DeadlineBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to a host before the deadline."""
-        left = self._ends.left(timeout)
-        return _Stream(self._sockets.connect_tcp(host, port, left, local_address, socket_options), self._ends)
+        addresses = _public_addresses(host, port) if self._rules.public_only else [host]
+        for place, address in enumerate(addresses, 1):
+            left = self._rules.left(timeout)
+            try:
+                stream = self._sockets.connect_tcp(address, port, left, local_address, socket_options)
+                return _Stream(stream, self._rules)
+            except httpcore.ConnectError:
+                if place == len(addresses):
+                    raise
+        raise httpcore.ConnectError(f"{host} has no address")
 
     def transport(self, limits: httpx.Limits, proxy: str | None) -> httpx.HTTPTransport:
         """Return a transport that uses this backend."""
@@ -113,6 +141,17 @@ class DeadlineBackend(httpcore.NetworkBackend):
         # httpcore accepts a network backend, but httpx has no parameter for it.
         transport._pool._network_backend = self
         return transport
+
+
+def _public_addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host. Raises PrivateAddress unless all are public."""
+    try:
+        addresses = resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(str(error)) from error
+    if not all(map(is_public, addresses)):
+        raise PrivateAddress(host)
+    return addresses
 
 
 @cache
@@ -174,8 +213,10 @@ class HttpTransport:
         self._clock = clock
         self._quiet_until = 0.0
         self._backend = DeadlineBackend(sockets)
+        proxy = _proxy(url)
+        self._is_proxied = proxy is not None
         self._client = httpx.Client(
-            transport=self._backend.transport(LIMITS, _proxy(url)),
+            transport=self._backend.transport(LIMITS, proxy),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, zstd"},
         )
         self._breaker = CircuitBreaker(self.name, FAILURES, rest, clock)
@@ -225,11 +266,13 @@ class HttpTransport:
     def _attempt(self, url: str, timeout: float, ends: float) -> httpx.Response:
         waits = httpx.Timeout(timeout, connect=min(5.0, timeout))
         request, auth = self._client.build_request("GET", url, timeout=waits), self._auth
+        public_only = False
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._send(request, auth, ends)
+            response = self._send(request, auth, ends, public_only=public_only)
             following = response.next_request
             if following is None:
                 return response
+            public_only = public_only or not self._is_private(response)
             response.close()
             if request.url.scheme == "https" and following.url.scheme != "https":
                 raise AccessDenied(f"{self.name}: refused: redirected from https to {following.url.scheme}")
@@ -237,15 +280,41 @@ class HttpTransport:
             request, auth = following, None
         raise AccessDenied(f"{self.name}: refused: more than {MOST_REDIRECTS} redirects")
 
-    def _send(self, request: httpx.Request, auth: httpx.Auth | None, ends: float) -> httpx.Response:
-        with self._errors(), self._backend.until(ends):
-            response = self._client.send(request, auth=auth, stream=True)
+    def _is_private(self, response: httpx.Response) -> bool:
+        """Return whether a response is from a host of our own network."""
+        if self._is_proxied:
+            return is_private_literal(response.request.url.host)
+        stream = response.extensions.get("network_stream")
+        try:
+            address = stream and stream.get_extra_info("server_addr")
+        except OSError:
+            # The other side has closed the connection already.
+            return False
+        return address is not None and not is_public(address[0])
+
+    def _send(
+        self, request: httpx.Request, auth: httpx.Auth | None, ends: float, *, public_only: bool
+    ) -> httpx.Response:
+        if public_only and is_private_literal(request.url.host):
+            raise self._private(request)
+        with self._errors(), self._backend.until(ends, public_only=public_only and not self._is_proxied):
             try:
+                response = self._client.send(request, auth=auth, stream=True)
+            except PrivateAddress:
+                raise self._private(request) from None
+            try:
+                # A connection from the pool may have been made without the rule.
+                if public_only and self._is_private(response):
+                    raise self._private(request)
                 self._check(response)
             except TeckenError:
                 _finish(response)
                 raise
             return response
+
+    def _private(self, request: httpx.Request) -> AccessDenied:
+        where = f"{request.url.host}, which is no host of the public internet"
+        return AccessDenied(f"{self.name}: refused: redirected to {where}")
 
     def _check(self, response: httpx.Response) -> None:
         """Raise unless the response has the file or leads to it."""

@@ -2,23 +2,17 @@
 
 Without the address check an uploader could read servers of our own network through a URL (server-side request
 forgery).
-
-Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and of IPv6 global
-unicast assignments. Python's `is_global` follows them, but differently in each supported version, and it
-classifies the networks below as public.
 """
 
 from __future__ import annotations
 
 import hashlib
 import posixpath
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import unquote
@@ -34,6 +28,7 @@ from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
+from tecken.storage.upstreams.addresses import is_public, resolve
 from tecken.storage.upstreams.http import DeadlineBackend
 from tecken.upload import archive_upload
 from tecken.upload.containers import check_name
@@ -94,60 +89,6 @@ def _accept(request: HttpRequest, upload: Upload) -> HttpResponse:
 
 # Fetch by URL
 
-IPV4_SPECIAL = tuple(
-    map(
-        IPv4Network,
-        (
-            "192.0.0.0/24",  # protocol assignments, and the anycast addresses among them
-            "192.31.196.0/24",  # AS112
-            "192.52.193.0/24",  # AMT
-            "192.88.99.0/24",  # 6to4 relays, deprecated
-            "192.175.48.0/24",  # AS112
-        ),
-    )
-)
-# All IPv6 addresses that are assigned to hosts of the internet. Outside are ::a.b.c.d (IPv4-compatible,
-# deprecated), 64:ff9b:1::/48 (translation inside a network), 5f00::/16 (segment routing), and private
-# networks.
-IPV6_GLOBAL = IPv6Network("2000::/3")
-IPV6_SPECIAL = tuple(
-    map(
-        IPv6Network,
-        (
-            "2001::/23",  # protocol assignments: Teredo, which wraps an IPv4 address, ORCHID, benchmarks
-            "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4, which wraps an IPv4 address
-            "2620:4f:8000::/48",  # AS112
-            "3fff::/20",  # documentation
-        ),
-    )
-)
-NAT64 = IPv6Network("64:ff9b::/96")
-
-
-def is_public(text: str) -> bool:
-    """Return whether an address leads to the same host from everywhere."""
-    # An address with a zone is valid on one link only.
-    if "%" in text:
-        return False
-    address = ip_address(text)
-    if isinstance(address, IPv4Address):
-        return _is_public_v4(address)
-    # These IPv6 addresses lead to the IPv4 address inside them.
-    inner = address.ipv4_mapped or (IPv4Address(address.packed[-4:]) if address in NAT64 else None)
-    return _is_public_v4(inner) if inner else _is_public_v6(address)
-
-
-def _is_public_v4(address: IPv4Address) -> bool:
-    special = address.is_multicast or address.is_reserved or any(address in net for net in IPV4_SPECIAL)
-    return address.is_global and not special
-
-
-def _is_public_v6(address: IPv6Address) -> bool:
-    special = any(address in net for net in IPV6_SPECIAL)
-    return address in IPV6_GLOBAL and address.is_global and not special
-
-
 MAX_REDIRECTS = 5
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
@@ -170,7 +111,7 @@ def resolve_public_address(host: str, port: int) -> str:
     return another address between the check and the connection (DNS rebinding).
     """
     try:
-        addresses = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
         raise Unavailable(f"{host} cannot be resolved: {error}") from None
     if not addresses or not all(map(is_public, addresses)):
