@@ -31,6 +31,8 @@ def _zstd() -> _Decompressor:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
+# The compression ratio of smaller files is not checked: a few bytes of text can exceed any ratio.
+SMALL_BYTES: Final = 1 << 20
 # The largest preset of xz needs 65 MiB; a file may declare one of 4 GiB.
 XZ_MEMORY_BYTES: Final = 128 << 20
 

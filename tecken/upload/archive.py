@@ -21,8 +21,6 @@ from tecken.symbols.layouts import FileKey
 CHUNK_BYTES: Final = 256 << 10
 # The average size of an entry in an archive's directory. Allowed names need less.
 ENTRY_BYTES: Final = 1024
-# The compression ratio of smaller files is not checked: a few bytes of text can exceed any ratio.
-SMALL_BYTES: Final = 1 << 20
 PATTERN: Final = (
     "Unrecognized file pattern. Should only be <module>/<hex>/<file> or <name>-symbols.txt and nothing else. "
     "(First unrecognized pattern was {})"

@@ -18,11 +18,11 @@ from typing import BinaryIO, Final, NamedTuple, cast
 from django.conf import settings
 
 from tecken.errors import InvalidInput, Malformed, TooLarge
-from tecken.symbols.decompression import decompress, is_compressed
+from tecken.symbols.decompression import SMALL_BYTES, decompress, is_compressed
 from tecken.symbols.formats import FileReader, identify
 from tecken.symbols.formats.cabinet import packed_name, read_cabinet
 from tecken.symbols.layouts import FileType
-from tecken.upload.archive import SMALL_BYTES, ArchiveLimits, OpenArchive
+from tecken.upload.archive import ArchiveLimits, OpenArchive
 from tecken.upload.rpm_package import RPM_MAGIC, find_payload, list_cpio
 from tecken.upload.tar_archive import (
     AR_MAGIC,

@@ -17,11 +17,11 @@ from typing import BinaryIO, Final, NamedTuple
 from zipfile import ZipInfo
 
 from tecken.errors import InvalidInput, TooLarge
+from tecken.symbols.decompression import SMALL_BYTES
 from tecken.symbols.ids import MAX_NAME
 from tecken.upload.archive import (
     CHUNK_BYTES,
     ENTRY_BYTES,
-    SMALL_BYTES,
     ArchiveLimits,
     NotReusable,
     OpenArchive,

@@ -1,6 +1,6 @@
 """CAB files with one file, in which symbol stores keep a file packed: `xul.pdb` as `xul.pd_`.
 
-A CAB file is no format of native files: uploads unpack it (`tecken.upload.cabinets`), and the file in it is
+A CAB file is no format of native files: uploads unpack it (`tecken.storage.cabinets`), and the file in it is
 identified like any other.
 
 Source: Microsoft, "Microsoft Cabinet Format".
