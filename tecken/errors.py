@@ -14,6 +14,8 @@
     ├── Conflict: the state has changed since the client read it (409)
     ├── NotFound: every source answered that it does not have the file (404)
     │   ├── SourceDisabled: a source that may have the file is switched off
+    │   ├── NotAsked: a source has no files of this kind
+    │   │   └── IncompleteId: a source needs more than the id in the request
     │   └── AccessDenied: a host refuses to give this file
     └── Unavailable: no answer, so the result is unknown (503)
         ├── Throttled: an upstream limits the rate of requests
@@ -123,6 +125,14 @@ class NotFound(TeckenError):
 
 class SourceDisabled(NotFound):
     """File that no enabled source has. An operator has switched off a source that may have it."""
+
+
+class NotAsked(NotFound):
+    """File that a source was not asked for, because it has no files of this kind. The text has the reason."""
+
+
+class IncompleteId(NotAsked):
+    """File that a source can find only with more than the id in the request. The text says with what."""
 
 
 class AccessDenied(NotFound):

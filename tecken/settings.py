@@ -67,6 +67,9 @@ REDIS_STARTUP_SECONDS = env.float("REDIS_STARTUP_SECONDS", 30.0)
 STORAGE_URL = env.str("STORAGE_URL", f"file://{BASE_DIR}/var/storage")
 TRY_STORAGE_URL = env.str("TRY_STORAGE_URL", "")
 SYMBOL_SOURCES: list[str] = env.list("SYMBOL_SOURCES", [])
+SYMBOL_PRESETS: list[str] = env.list(
+    "SYMBOL_PRESETS", [], validate=validate.ContainsOnly(["debian", "fedora", "microsoft", "mozilla"])
+)
 CONVERT_TIME_LIMIT_SECONDS = env.int("CONVERT_TIME_LIMIT_SECONDS", 600)
 SPOOL_DIR = env.str("SPOOL_DIR", None)
 

@@ -10,6 +10,7 @@
                        counts of files that no place has, on redis-cache
     native.py          NativeSymbols: symbols of uploaded native files, found by their ids
     dump.py            the child process that writes a native file's symbols as text, or unpacks a CAB file
+    build_ids.py       whole build ids that requests carried, on redis-cache
     cabinets.py        the file in a CAB file, in a file without a name
     models.py          SymbolFile: a row for each stored file; Blob: a row for content of native files
     blob_rows.py       references to content, and the order in which it is stored and deleted

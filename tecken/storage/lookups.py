@@ -29,7 +29,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 import orjson
 import redis
 
-from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, Unavailable
+from tecken.errors import AccessDenied, NotAsked, NotFound, SourceDisabled, TeckenError, Unavailable
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.port import ElfPart
 from tecken.store.port import Missing
@@ -231,11 +231,11 @@ def other_case_key(name: str) -> str:
 # Names of one id that an upload makes known again. Clients may request any number of names.
 MAX_ABSENT_NAMES: Final = 256
 
-Kind = Literal["there", "absent", "denied", "off", "unreachable", "refused"]
-"""A source that "denied" a file does not give it to us; a file that is too large was "refused"."""
+Kind = Literal["there", "absent", "denied", "not asked", "off", "unreachable", "refused"]
+"""A source that "denied" a file does not give it to us. A file that we cannot use was "refused"."""
 
 # Kinds of results that confirm that a source does not have the file for us.
-NEGATIVE = ("absent", "denied")
+NEGATIVE = ("absent", "denied", "not asked")
 
 
 class SourceResult(NamedTuple):
@@ -340,19 +340,21 @@ def _parse_record(raw: bytes) -> LookupRecord:
     return LookupRecord(datetime.fromtimestamp(at, UTC), spelling, results)
 
 
+# A class stands before its bases.
+KINDS: Final[tuple[tuple[type[TeckenError], Kind], ...]] = (
+    (SourceDisabled, "off"),
+    (NotAsked, "not asked"),
+    (AccessDenied, "denied"),
+    (NotFound, "absent"),
+    (Unavailable, "unreachable"),
+    (TeckenError, "refused"),
+)
+
+
 def _result_kind(error: TeckenError | None) -> Kind:
-    match error:
-        case None:
-            return "there"
-        case SourceDisabled():
-            return "off"
-        case AccessDenied():
-            return "denied"
-        case NotFound():
-            return "absent"
-        case Unavailable():
-            return "unreachable"
-    return "refused"
+    if error is None:
+        return "there"
+    return next(kind for error_class, kind in KINDS if isinstance(error, error_class))
 
 
 # Counts of misses

@@ -2,7 +2,7 @@
 
     1. regular files of our own storage: under the requested names, then by code id or build id and in
        another case, then native files by the ids in them, whatever their name
-    2. upstreams, in the order of SYMBOL_SOURCES
+    2. upstreams, in the order of SYMBOL_SOURCES; downloads leave out those for symbolication only
     3. try files, in the same ways as regular ones, only when the request includes them
 
 The symbol file of native files is the text that their conversion has stored. While it is not converted, the
@@ -28,7 +28,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tecken.errors import (
     AccessDenied,
+    IncompleteId,
+    Malformed,
     MalformedPageFile,
+    NotAsked,
     NotFound,
     Pending,
     SourceDisabled,
@@ -63,9 +66,13 @@ from tecken.storage.port import (
     Upstream,
 )
 from tecken.storage.sections import SectionSpan, find_section
+from tecken.storage.upstreams.entry import UpstreamEntry
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, read_header
+
+# Errors whose text is part of the reason why a module is missing.
+REASONS = (SourceDisabled, AccessDenied, IncompleteId, Malformed)
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
@@ -79,6 +86,7 @@ class SourceChain:
     """Sources of symbol files, searched in order: the first that has the module is used.
 
     Raises NotFound only when every source has confirmed it, and SourceDisabled when every enabled one has.
+    Malformed is about a file that cannot be used, where no other source has the module.
     """
 
     def __init__(self, sources: Iterable[SymbolSource], record: Record = _discard) -> None:
@@ -117,8 +125,11 @@ class SourceChain:
                 return source.name, opened.enter_context(source.open(module))
             except (NotFound, Unavailable) as missing:
                 error = missing
-            except TeckenError as unusable:
+            except Malformed as unusable:
+                # An upstream that sends another file must not hide that of the next.
                 error = unusable
+            except TeckenError as failed:
+                error = failed
                 raise
             finally:
                 results.append(SourceResult(source.name, error, time.monotonic() - began))
@@ -129,7 +140,10 @@ class SourceChain:
         if unavailable:
             return combined(unavailable)
         is_off = any(isinstance(error, SourceDisabled) for error in errors)
-        reasons = [str(error) for error in errors if isinstance(error, SourceDisabled | AccessDenied)]
+        unusable = [error for error in errors if isinstance(error, Malformed)]
+        if unusable and not is_off:
+            return unusable[0]
+        reasons = [str(error) for error in errors if isinstance(error, REASONS)]
         text = "; ".join([f"{module} is not in {self.name}", *reasons])
         return SourceDisabled(text) if is_off else NotFound(text)
 
@@ -249,11 +263,12 @@ class Search:
         self._try_native = try_native
         self._page_files = page_files
         self.upstreams = tuple(upstreams)
+        self._served = tuple(upstream for upstream in upstreams if upstream.is_served)
         converted = [native] if native else []
         self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
         of_try = [try_native] if try_native else []
         self.try_symbols = SourceChain([OwnSymbols(try_files), *of_try], record)
-        self._upstream_symbols = SourceChain(upstreams)
+        self._upstream_symbols = SourceChain(self._served)
         self._presence = presence
         self._find_by_code_id = find_by_code_id
         self._find_by_build_id = find_by_build_id
@@ -265,12 +280,12 @@ class Search:
 
     def upstream(self, name: str) -> SwitchableSource:
         """Return the upstream of an UpstreamFile. Raises NotFound when it is disabled or was removed."""
-        for upstream in self.upstreams:
+        for upstream in self._served:
             if upstream.name == name:
                 if upstream.is_off:
                     raise SourceDisabled(f"{name} is switched off")
                 return upstream
-        raise NotFound(f"{name} is no upstream any more")
+        raise NotFound(f"{name} is no upstream for downloads any more")
 
     def find(self, request: FileRequest, *, fresh: bool = False) -> Found:
         """Return the first place that has the file, after one round trip when all places are cached.
@@ -333,7 +348,7 @@ class Search:
         # A client that asks for a cabinet would unpack the file itself and fail.
         if self.native and self._page_files and not request.is_cabinet:
             yield _native_place(request, self.native, self._page_files)
-        if self.upstreams and request.is_symbol_file:
+        if self._served and request.is_symbol_file:
             yield self._upstream_place(request)
         if request.with_try:
             yield from _named(request, self.try_files, try_file_key)
@@ -467,18 +482,23 @@ Off = Callable[[], Iterable[str]]
 
 
 class SwitchableSource:
-    """An upstream that raises SourceDisabled while one of the texts of `off()` is in its URL or name."""
+    """An upstream that raises SourceDisabled while one of the texts of `off()` is in its URL or name.
+
+    It raises NotAsked for modules with names that the rules after its URL leave out. `is_served` tells
+    whether downloads find its files, too.
+    """
 
     def __init__(self, upstream: Upstream, url: str, off: Off) -> None:
         self.upstream = upstream
         self.name = upstream.name
-        self._url = url
+        self._entry = UpstreamEntry.parse(url)
+        self.is_served = self._entry.is_served
         self._off = off
 
     @property
     def is_off(self) -> bool:
         """Return whether the upstream is disabled now."""
-        return any(text in self._url or text in self.name for text in self._off() if text)
+        return any(text in self._entry.url or text in self.name for text in self._off() if text)
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
@@ -486,6 +506,8 @@ class SwitchableSource:
         # An error and not an empty result: the file may exist, so its absence must not be cached for long.
         if self.is_off:
             raise SourceDisabled(f"{self.name} is switched off")
+        if not self._entry.has_name(module.debug_file):
+            raise NotAsked(f"{self.name}: not asked, it is set up for other names")
         with self.upstream.open(module) as chunks:
             yield chunks
 

@@ -17,12 +17,15 @@ from tecken.runtimeconfig.current import options
 from tecken.services import per_process
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import ObjectFiles, ObjectPageFiles, Staging, stored_symbols
+from tecken.storage.build_ids import BuildIds
+from tecken.storage.cabinets import UnpackRules
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes, Requester
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
-from tecken.storage.upstreams import PROTOCOLS, BucketUpstream
+from tecken.storage.upstreams import PROTOCOLS, BucketUpstream, DebuginfodUpstream, NativeParts
+from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.ids import ObjectId
 
@@ -36,15 +39,23 @@ def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
 
     Raises ValueError, without credentials in its text, for a URL of another kind.
     """
-    protocol, plus, scheme = urlsplit(url).scheme.rpartition("+")
-    if scheme in ("http", "https") and protocol in PROTOCOLS:
-        return PROTOCOLS[protocol](HttpTransport(url[len(protocol + plus) :], limits))
-    return BucketUpstream(bucket_for(url, limits, create=False), limits)
+    entry = UpstreamEntry.parse(url)
+    if not entry.is_http:
+        return BucketUpstream(bucket_for(entry.url, limits, create=False), limits)
+    parts = NativeParts(
+        find_engine(), lambda: unpack_rules(limits()), lambda some_id: build_ids().find(some_id)
+    )
+    return PROTOCOLS[entry.protocol](HttpTransport(entry.http_url, limits), parts)
 
 
 def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[SwitchableSource, ...]:
     """Return upstreams that can be disabled, in order. Raises ValueError as `upstream_for` does."""
     return tuple(SwitchableSource(upstream_for(url, limits), url, off) for url in urls)
+
+
+def unpack_rules(limits: FetchLimits) -> UnpackRules:
+    """Return the limits of a native file of an upstream."""
+    return UnpackRules(limits.max_bytes, options().upload_max_ratio, disk_space().check)
 
 
 def own_files_for(url: str, limits: Limits = FetchLimits) -> ObjectFiles:
@@ -125,7 +136,19 @@ def disk_space() -> DiskSpace:
 @per_process
 def upstreams() -> tuple[SwitchableSource, ...]:
     """Return the upstreams in the order in which they are searched: the only ones of this process."""
-    return upstreams_for(settings.SYMBOL_SOURCES, fetch_limits, upstreams_off)
+    presets = [PRESETS[name] for name in settings.SYMBOL_PRESETS]
+    return upstreams_for([*settings.SYMBOL_SOURCES, *presets], fetch_limits, upstreams_off)
+
+
+@per_process
+def build_ids() -> BuildIds:
+    """Return the whole build ids that requests carried."""
+    return BuildIds(cache_client(), cache_guard())
+
+
+def needs_build_ids() -> bool:
+    """Return whether an upstream finds files by whole build ids only."""
+    return any(isinstance(source.upstream, DebuginfodUpstream) for source in upstreams())
 
 
 @per_process

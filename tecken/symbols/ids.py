@@ -30,6 +30,9 @@ _WINDOWS_ENDINGS: Final = frozenset(
 )
 # An ELF build id is at least this long: 8 bytes, as lld writes it with --build-id=fast.
 SHORTEST_BUILD_ID: Final = 16
+# Digits of nearly every build id: a SHA-1, or as many bytes of another hash. A debug id with an age of 8
+# digits has as many.
+WHOLE_BUILD_ID: Final = 40
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
 _DEBUG_ID: Final = re.compile(r"[0-9A-Fa-f]{9,40}")
 _CODE_ID: Final = re.compile(r"[0-9A-Fa-f]{1,128}")
@@ -178,6 +181,16 @@ def debug_ids_of_code_id(some_id: str) -> tuple[str, ...]:
     start = bytes.fromhex(some_id[:GUID_DIGITS].ljust(GUID_DIGITS, "0"))
     elf = normal_debug_id(uuid.UUID(bytes_le=start).hex)
     return (elf, normal_debug_id(some_id)) if len(some_id) == GUID_DIGITS else (elf,)
+
+
+def short_build_id_of(debug_id: str) -> str:
+    """Return the build id in a debug id if it cannot be longer: 8 bytes, filled with zeros; "" for others.
+
+    lld writes one with `--build-id=fast`. A build id of 16 bytes and the start of one of 20 look the same.
+    """
+    start = uuid.UUID(hex=debug_id[:GUID_DIGITS]).bytes_le.hex()
+    build_id, rest = start[:SHORTEST_BUILD_ID], start[SHORTEST_BUILD_ID:]
+    return "" if rest.strip("0") else build_id
 
 
 def build_id_of(some_id: str, debug_id: str) -> str:

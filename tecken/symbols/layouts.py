@@ -12,10 +12,13 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 | tecken   | `v1/` and the same                | uploaded files; `lc/` has an index of Windows names |
 |          | `rf/` and the same                | native files: a reference to their content          |
 |          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
+| symstore | `xul.pdb/44E4...7C2/xul.pdb`      | SymSrv servers, for PDB files; `xul.pd_` in a CAB   |
+| debugin- | `buildid/259a.../debuginfo`       | debuginfod servers; `executable` instead            |
+| fod      |                                   |                                                     |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
 |          | folded `xul.pdb/44E4...7C2`       |                                                     |
 
-A new layout (symstore, ssqp, debuginfod, unified) gets a section here with two functions: one from an object
+A new layout (ssqp, unified) gets a section here with two functions: one from an object
 and a file type to a path, one back, and a row in the table.
 """
 
@@ -230,6 +233,23 @@ def parse_blob_path(path: str) -> str | None:
     """Return the SHA-256 of the content at a path; None for any other path."""
     digest = path.rpartition("/")[2]
     return digest if _DIGEST.fullmatch(digest) and path == blob_path(digest) else None
+
+
+# Native files of upstreams.
+
+
+def symstore_paths(object_id: ObjectId) -> tuple[str, str]:
+    """Return the paths of a PDB in a symbol store, as it is and in a CAB file.
+
+    Source: Microsoft, "SymStore" and "SymSrv" in "Debugging Tools for Windows".
+    """
+    name = object_id.debug_file
+    return f"{name}/{object_id.debug_id}/{name}", f"{name}/{object_id.debug_id}/{name[:-1]}_"
+
+
+def debuginfod_path(build_id: str, part: str) -> str:
+    """Return the path of an ELF file of a debuginfod server. Source: elfutils, debuginfod(8)."""
+    return f"buildid/{build_id}/{part}"
 
 
 # Page files: one for every spelling of an object's name, and outside of the roots that uploads have.

@@ -11,6 +11,7 @@ from pytest_django import Settings
 from tecken import services
 from tecken.storage import services as storage_services
 from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.symbols.ids import ObjectId
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
 
@@ -35,6 +36,9 @@ def web(storage: Path, upstream: HttpUpstream, settings: Settings) -> Iterator[H
     forget()
 
 
+XUL_MODULE = ObjectId(XUL.debug_file, XUL.debug_id)
+
+
 def forget() -> None:
     """Also closes the connections."""
     for switched in storage_services.upstreams():
@@ -54,9 +58,38 @@ def test_an_http_upstream_is_where_to_go(client: Client, web: HttpUpstream) -> N
 def test_an_upstream_with_a_password_is_not_where_to_go(
     client: Client, web: HttpUpstream, settings: Settings
 ) -> None:
-    settings.SYMBOL_SOURCES = [web.url.replace("//", "//user:secret@")]
+    settings.SYMBOL_SOURCES = [web.url.replace("//", "//user:secret@") + "#served=yes"]
     answer = client.get(PATH)
     assert (answer.status_code, answer.content) == (200, TEXT)
+
+
+def test_an_upstream_with_a_password_is_for_symbolication_only(
+    client: Client, web: HttpUpstream, settings: Settings
+) -> None:
+    settings.SYMBOL_SOURCES = [web.url.replace("//", "//user:secret@")]
+    assert client.get(PATH).status_code == 404
+    assert web.requests == []
+    with storage_services.symbol_search().open(XUL_MODULE) as chunks:
+        assert b"".join(chunks) == TEXT
+
+
+@pytest.mark.parametrize("kind", ["web", "directory"])
+def test_an_upstream_that_is_not_served_is_for_symbolication_only(
+    client: Client, web: HttpUpstream, directory: Path, settings: Settings, kind: str
+) -> None:
+    url = web.url if kind == "web" else f"file://{directory.parents[2]}"
+    settings.SYMBOL_SOURCES = [f"{url}#served=no"]
+    assert client.get(PATH).status_code == 404
+    with storage_services.symbol_search().open(XUL_MODULE) as chunks:
+        assert b"".join(chunks) == TEXT
+
+
+def test_an_upstream_that_is_served_no_more(client: Client, web: HttpUpstream, settings: Settings) -> None:
+    """The cache has the place of the file from before."""
+    assert client.get(PATH).status_code == 302
+    forget()
+    settings.SYMBOL_SOURCES = [f"{web.url}#served=no"]
+    assert client.get(PATH).status_code == 404
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

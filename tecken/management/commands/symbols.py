@@ -175,7 +175,7 @@ class Command(BaseCommand):
 
     def _fsck(self, *, repair: bool, content: bool) -> None:
         try:
-            check = Fsck(upstreams=bool(settings.SYMBOL_SOURCES), content=content)
+            check = Fsck(upstreams=bool(settings.SYMBOL_SOURCES or settings.SYMBOL_PRESETS), content=content)
             problems = list(check.find_problems())
             for problem in problems:
                 self.stdout.write(problem.text)

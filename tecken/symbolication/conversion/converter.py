@@ -26,7 +26,13 @@ from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import ObjectId, is_zero_debug_id, normal_debug_id
+from tecken.symbols.ids import (
+    WHOLE_BUILD_ID,
+    ObjectId,
+    debug_ids_of_code_id,
+    is_zero_debug_id,
+    normal_debug_id,
+)
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
@@ -349,7 +355,9 @@ class Converter:
 def _check_debug_id(module: ObjectId, debug_id: str) -> None:
     """Raise Malformed for symbols of another build. A renamed debug file is accepted."""
     normal = normal_debug_id(debug_id)
-    if normal != module.debug_id:
+    # A module may be requested by its whole build id.
+    is_whole = len(module.debug_id) == WHOLE_BUILD_ID
+    if normal != module.debug_id and not (is_whole and normal in debug_ids_of_code_id(module.debug_id)):
         raise Malformed(f"the symbol file is of another build: its MODULE record says {normal}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -33,6 +34,10 @@ LOOK_AGAIN = "Choose “Look again” to use it now."
 PART_FAILED = "A part of the site does not answer."
 UNREACHABLE = "Does not answer"
 
+FIXED_RESULTS = {"there": "There", "absent": "Not there", "off": "Was disabled"}
+OTHER_RESULTS = {"refused": "There, but it cannot be used", "not asked": "Not asked: it has no such files"}
+# Public servers, also those of native files: `symsrv+https:`.
+HTTP_NAME = re.compile(r"([a-z]+\+)?https?:")
 IS_FOUND = {"there": True, "absent": False, "denied": False}
 
 
@@ -260,7 +265,7 @@ def native_state(title: str, native: Native | Unavailable | None, *, shows_names
 
 def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows_names: bool) -> SourceState:
     # Addresses of public servers are no secret; those of buckets and directories are.
-    is_public = upstream.name.startswith(("http:", "https:"))
+    is_public = HTTP_NAME.match(upstream.name) is not None
     name = upstream.name if shows_names or is_public else ""
     look: LookupRecord | None = cache.look if isinstance(cache, Cached) else None
     if upstream.is_off:
@@ -269,24 +274,20 @@ def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows
         return SourceState("Upstream", name, "not asked", NO_RECENT_SEARCH, None, None)
     for answer in look.results:
         if answer.source == upstream.name:
-            result = _describe_result(answer, shows_names)
+            result = _describe_result(answer, shows_names, is_public=is_public)
             return SourceState("Upstream", name, answer.kind, result, look.at, answer.seconds)
     return SourceState("Upstream", name, "not asked", NOT_SEARCHED, look.at, None)
 
 
-def _describe_result(answer: RecordedResult, shows_names: bool) -> str:
-    match answer.kind:
-        case "there":
-            return "There"
-        case "absent":
-            return "Not there"
-        case "denied":
-            return answer.text if shows_names else f"Refused: {answer.text.rpartition('refused: ')[2]}"
-        case "off":
-            return "Was disabled"
-        case "refused":
-            return answer.text if shows_names else "There, but too large"
-    return answer.text if shows_names else UNREACHABLE
+def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bool) -> str:
+    if answer.kind in FIXED_RESULTS:
+        return FIXED_RESULTS[answer.kind]
+    # What a public server sends, or why it is not asked, is no secret.
+    if shows_names or (is_public and answer.kind in ("refused", "not asked")):
+        return answer.text
+    if answer.kind == "denied":
+        return f"Refused: {answer.text.rpartition('refused: ')[2]}"
+    return OTHER_RESULTS.get(answer.kind, UNREACHABLE)
 
 
 def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:

@@ -1,0 +1,116 @@
+"""Entries of SYMBOL_SOURCES, and the public servers of SYMBOL_PRESETS."""
+
+from __future__ import annotations
+
+import pytest
+from environs.exceptions import EnvValidationError
+from pytest_django import Settings
+
+from tecken import services
+from tecken.errors import NotAsked, SourceDisabled
+from tecken.storage import services as storage_services
+from tecken.storage.backends.memory import MemorySymbols
+from tecken.storage.search import SwitchableSource
+from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
+from tecken.storage.upstreams.debuginfod import DebuginfodUpstream
+from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry
+from tecken.storage.upstreams.symsrv import SymSrvUpstream
+from tecken.symbols.ids import ObjectId
+from tests.test_settings import load
+
+
+@pytest.mark.parametrize(
+    ("text", "protocol", "is_served"),
+    [
+        ("https://host/prefix/", "", True),
+        ("file:///directory", "", True),
+        ("s3://bucket/prefix", "", True),
+        ("https://user:secret@host/", "", False),
+        ("https://user@host/", "", False),
+        ("symsrv+https://host/", "symsrv", False),
+        ("debuginfod+http://host/", "debuginfod", False),
+        ("https://host/#served=no", "", False),
+        ("https://user:secret@host/#served=yes", "", True),
+        ("symsrv+https://host/#served=no", "symsrv", False),
+    ],
+)
+def test_entry_policy_follows_from_the_url_and_its_rules(text: str, protocol: str, is_served: bool) -> None:
+    entry = UpstreamEntry.parse(text)
+    assert (entry.protocol, entry.is_served) == (protocol, is_served)
+    assert entry.url == text.partition("#")[0]
+    assert entry.http_url == entry.url.removeprefix(f"{protocol}+")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("https://user:secret@host/#served=maybe", "expected served=yes"),
+        ("https://user:secret@host/#served", "expected served=yes"),
+        ("https://user:secret@host/#names=", "expected served=yes"),
+        ("https://user:secret@host/#policy=x", "expected served=yes"),
+        ("symsrv+https://user:secret@host/#served=yes", "for symbolication only"),
+    ],
+)
+def test_entry_with_other_rules_is_refused_without_credentials(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as raised:
+        UpstreamEntry.parse(text)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "expected"),
+    [
+        ("", "anything", True),
+        ("#names=lib*.so*&names=ld-*", "libc.so.6", True),
+        ("#names=lib*.so*&names=ld-*", "ld-linux.so.2", True),
+        ("#names=lib*.so*&names=ld-*", "xul.pdb", False),
+        ("#names=*.PDB", "XUL.pdb", True),
+        ("#served=no&names=*.pdb", "libc.so.6", False),
+    ],
+)
+def test_entry_names_are_patterns(rules: str, name: str, expected: bool) -> None:
+    assert UpstreamEntry.parse(f"https://host/{rules}").has_name(name) is expected
+
+
+def test_source_is_not_asked_for_other_names() -> None:
+    module = ObjectId("libc.so.6", "A" * 33)
+    source = SwitchableSource(MemorySymbols({module: b"text"}), "file:///x#names=*.pdb", lambda: ())
+    with pytest.raises(NotAsked, match="set up for other names"), source.open(module):
+        pytest.fail("opened")
+    off = SwitchableSource(MemorySymbols(), "file:///x#names=*.pdb", lambda: ("file:///x",))
+    with pytest.raises(SourceDisabled), off.open(module):
+        pytest.fail("opened")
+
+
+def test_upstream_of_a_scheme_has_its_kind_and_name() -> None:
+    kinds = {
+        "https://host/": (BreakpadUpstream, "https://host/"),
+        "file:///directory": (BucketUpstream, "file:///directory"),
+        "symsrv+https://user:secret@host/x": (SymSrvUpstream, "symsrv+https://host/x/"),
+        "debuginfod+https://host/#names=lib*": (DebuginfodUpstream, "debuginfod+https://host/"),
+    }
+    for url, (kind, name) in kinds.items():
+        found = storage_services.upstream_for(url)
+        assert (type(found), found.name) == (kind, name)
+
+
+@pytest.mark.parametrize("url", ["gopher+https://host/", "symsrv+file:///x", "symsrv://host/"])
+def test_upstream_of_another_scheme_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"host|file"):
+        storage_services.upstream_for(url)
+
+
+def test_presets_come_after_the_sources(settings: Settings) -> None:
+    settings.SYMBOL_SOURCES = ["https://first.example/"]
+    settings.SYMBOL_PRESETS = [*PRESETS]
+    services.discard_all()
+    found = storage_services.upstreams()
+    assert [source.name for source in found] == ["https://first.example/", *PRESETS.values()]
+    assert [source.is_served for source in found] == [True, False, False, False, True]
+    services.discard_all()
+
+
+def test_presets_of_the_setting_are_those_that_exist() -> None:
+    assert load(SYMBOL_PRESETS=",".join(PRESETS))["SYMBOL_PRESETS"] == [*PRESETS]
+    with pytest.raises(EnvValidationError, match="SYMBOL_PRESETS"):
+        load(SYMBOL_PRESETS="debian,other")
