@@ -23,7 +23,7 @@ from tecken.storage import services as storage_services
 from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest
 from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
-from tecken.symbols.ids import ObjectId, is_zero_debug_id
+from tecken.symbols.ids import ObjectId, build_id_of, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType
 
 Parse = Callable[..., FileRequest]
@@ -82,6 +82,7 @@ def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str)
     try:
         return _serve(request, wanted, convert)
     except NotFound:
+        _note_build_id(wanted)
         _count_miss(wanted)
         expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS)
         raise NotFound(NOT_FOUND if expected else IGNORED) from None
@@ -149,6 +150,13 @@ def _count_miss(wanted: FileRequest) -> None:
     if (wanted.is_symbols or is_native) and not storage_services.search().has_disabled_upstream:
         requester = Requester.DOWNLOAD if wanted.is_symbols else Requester.SYMSRV
         storage_services.miss_counts().count([_miss(wanted)], requester)
+
+
+def _note_build_id(wanted: FileRequest) -> None:
+    """Keep the whole build id of a file that is not here, for the symbolication that often follows."""
+    if wanted.is_symbols and storage_services.needs_build_ids():
+        build_id = build_id_of(wanted.code_id, wanted.key.debug_id) or wanted.given_id
+        storage_services.build_ids().note([build_id])
 
 
 def _miss(wanted: FileRequest) -> Miss:

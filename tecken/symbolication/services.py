@@ -9,7 +9,7 @@ from contextlib import suppress
 from django.conf import settings
 
 from tecken import waiting
-from tecken.errors import Unavailable
+from tecken.errors import StoreUnavailable, Unavailable
 from tecken.jobs import sending
 from tecken.jobs.sending import FIRST, LAST, NEXT, JobRequest
 from tecken.redisclient.services import cache_client, cache_guard
@@ -300,6 +300,22 @@ def invalidate_native(
         with suppress(Unavailable):
             storage_services.lookup_log().forget(module)
         remove_derived(module)
+
+
+def note_build_ids(build_ids: Sequence[str]) -> None:
+    """Keep the whole build ids that a request carries, for upstreams that need them. Raises nothing.
+
+    Modules that were absent for lack of one are searched again.
+    """
+    if not build_ids or not storage_services.needs_build_ids():
+        return
+    new = storage_services.build_ids().note(build_ids)
+    with suppress(Unavailable):
+        for module in storage_services.lookup_log().absent_names(new) if new else ():
+            storage_services.lookup_log().forget(module)
+            conversion_tracker().forget(module)
+            with suppress(StoreUnavailable):
+                store_services.page_store().forget(module)
 
 
 def convert_for_download(module: ObjectId, client: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tecken.errors import BadModule
 from tecken.symbolication.crash_reports.parsed_report import (
     ModuleRange,
     ModuleTable,
@@ -22,6 +23,8 @@ from tecken.symbolication.crash_reports.parsed_report import (
     bytes_before,
     parse_address,
 )
+from tecken.symbols.ids import build_id_of
+from tecken.symbols.ids import code_id as normal_code_id
 
 Json = dict[str, Any]
 
@@ -118,7 +121,16 @@ def _crash(document: Json) -> ParsedReport | None:
         )
         for number, thread in enumerate(_dicts(dump, "threads"))
     )
-    return ParsedReport("crash report", modules(), threads, _reason(info))
+    build_ids = tuple(build_id for entry in entries if (build_id := _build_id(entry)))
+    return ParsedReport("crash report", modules(), threads, _reason(info), build_ids=build_ids)
+
+
+def _build_id(entry: Json) -> str:
+    """Return the code id of a module as a build id; "" where it is none."""
+    try:
+        return build_id_of(normal_code_id(_text(entry, "code_id")), _text(entry, "debug_id"))
+    except BadModule:
+        return ""
 
 
 def _crashing_thread(info: Any, dump: Json) -> int | None:

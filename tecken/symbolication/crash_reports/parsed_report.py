@@ -52,6 +52,8 @@ class ParsedReport(NamedTuple):
     """Reason why the program ended."""
     remarks: tuple[str, ...] = ()
     """Missing information, and the way to get it."""
+    build_ids: tuple[str, ...] = ()
+    """Whole build ids in hex, where the text has some. A debug id has only the first 16 bytes of one."""
 
 
 class ModuleRange(NamedTuple):

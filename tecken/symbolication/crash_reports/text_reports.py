@@ -55,6 +55,7 @@ def gdb(text: str) -> ParsedReport | None:
     if not any(match[2] for match in map(GDB_FRAME.fullmatch, lines) if match):
         return None
     modules, threads = ModuleTable(_elf_spans(lines)), Threads()
+    build_ids = tuple(match[3] for match in map(ELF_MODULE.match, lines) if match)
     threads.start("Backtrace")
     for line in lines:
         if title := GDB_THREAD.fullmatch(line):
@@ -63,7 +64,7 @@ def gdb(text: str) -> ParsedReport | None:
             threads.add(_gdb_frame(modules, match))
     kind = "gdb backtrace and list of modules" if modules.spans else "gdb backtrace"
     remarks = () if modules.spans else (NO_BUILD_IDS,)
-    return ParsedReport(kind, modules(), threads.with_frames(), "", remarks)
+    return ParsedReport(kind, modules(), threads.with_frames(), "", remarks, build_ids)
 
 
 def _gdb_frame(modules: ModuleTable, match: re.Match[str]) -> ReportFrame:

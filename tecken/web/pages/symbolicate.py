@@ -31,6 +31,7 @@ from tecken.limits.port import Cost
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
+from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Job
 from tecken.symbolication.api.views import parts
@@ -349,6 +350,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     # The request was charged before its body was read. Its frames are known only now.
     charge(request, "symbolicate", Cost(requests=0, frames=frames))
     limits_services.usage().count("symbolicate", Cost(frames=frames))
+    symbolication_services.note_build_ids(paste.build_ids)
     try:
         report = symbolicate_report(parts(request), paste)
     except Unavailable as error:

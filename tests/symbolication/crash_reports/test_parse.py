@@ -248,6 +248,25 @@ def test_read_gdb_backtrace_with_modules_gives_its_frames() -> None:
         ReportFrame(None, 0, "main (argc=1) at crash.c:56"),
     )
     assert paste.remarks == ()
+    assert paste.build_ids == (
+        "6cb9dbdaed91f95812fb09f7f2655e6f992e626c",
+        "93ac61ec5a8eb1396f9fbd350e3169a500000000",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code_id", "build_ids"),
+    [
+        ("6CB9DBDAED91F95812FB09F7F2655E6F992E626C", ("6cb9dbdaed91f95812fb09f7f2655e6f992e626c",)),
+        ("93ac61ec5a8eb1396f9fbd350e3169a500000000", ()),
+        *((other, ()) for other in ("", "5D8A5E191F0000", "no hex", None, 7)),
+    ],
+)
+def test_read_crash_gives_whole_build_ids(code_id: object, build_ids: tuple[str, ...]) -> None:
+    """Only of a module whose debug id is in it: other systems have other code ids."""
+    module = {"debug_file": APP.debug_file, "debug_id": APP.debug_id, "code_id": code_id, "filename": "x"}
+    document = {"modules": [module], "threads": [{"frames": [{"module": "x", "module_offset": "0x1"}]}]}
+    assert parse_report(json.dumps(document), MOST).build_ids == build_ids
 
 
 def test_read_gdb_backtrace_alone_has_a_remark() -> None:
