@@ -35,6 +35,9 @@ TITLES: Final = (PYTHON_LIBRARY, RUST_PROGRAM)
 REFUSED: Final = 2
 # Blocks of 512 bytes that it may write to a file, which are its messages.
 MAX_FILE_BLOCKS: Final = 128
+# INFO record in the text of a PE file. The engine reads a file without a name, so the record ends with the
+# number of a descriptor.
+CODE_ID: Final = re.compile(rb"^(INFO CODE_ID [0-9A-Fa-f]+)(?: [0-9]+)?$", re.MULTILINE)
 # Time for a program that has closed its output to end.
 END_SECONDS: Final = 10.0
 VERSION_SECONDS: Final = 60.0
@@ -136,6 +139,11 @@ def dump(
     if wanted := ",".join(f"{offset:x}" for offset in offsets):
         options.append(f"--offsets={wanted}")
     yield from _run(engine, [*options, _path(file)], [file, *others.values()], limits)
+
+
+def name_code_file(start: bytes, name: str) -> bytes:
+    """Return the start of the text of a PE file with its name in the INFO record."""
+    return CODE_ID.sub(lambda line: line[1] + b" " + name.encode(), start, count=1)
 
 
 def unpack_cabinet(engine: DumpEngine, file: BinaryIO, limits: DumpLimits) -> Generator[bytes]:

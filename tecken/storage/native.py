@@ -17,7 +17,6 @@ it. `NativeName` has these names, so that they can be removed together when anot
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -29,7 +28,7 @@ from django.db import DatabaseError
 from django.db.models import Case, Q, Value, When
 
 from tecken.errors import Malformed, NotFound, Unavailable
-from tecken.storage.dump import DumpEngine, DumpLimits, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump, name_code_file
 from tecken.storage.models import (
     CONVERTIBLE_KINDS,
     NAME_CHARACTERS,
@@ -47,9 +46,6 @@ logger = logging.getLogger(__name__)
 # Names of one id that have a page file of some hundred kilobytes. Clients may request any names, so the
 # oldest one is removed.
 MAX_NAMES: Final = 16
-# INFO record in the text of a PE file. The engine reads a file without a name, so the record ends with the
-# number of a descriptor.
-_CODE_ID: Final = re.compile(rb"^(INFO CODE_ID [0-9A-Fa-f]+)(?: [0-9]+)?$", re.MULTILINE)
 _COLUMNS: Final = (
     *("key", "kind", "format", "arch", "etag", "original_size"),
     *("has_code", "has_unwinding", "common_id"),
@@ -102,8 +98,7 @@ class Parents(NamedTuple):
         file = self.executable or self.main
         if file.format != "pe":
             return start
-        name = file.key.file_name.encode()
-        return _CODE_ID.sub(lambda line: line[1] + b" " + name, start, count=1)
+        return name_code_file(start, file.key.file_name)
 
     def missing(self) -> Iterator[str]:
         """Yield a sentence for each file that would give the module more symbols."""

@@ -71,13 +71,20 @@ class NativeText(Iterator[bytes]):
 
     `part(offsets)` yields a text with the records that lookups of these module offsets need, in a fraction of
     the time; it raises Malformed. It is None for an engine that can only write the whole text.
+
+    `debug_id` is that of the files, where they were found and compared by another id of the module: a whole
+    build id, or the code id of a PE file.
     """
 
     def __init__(
-        self, chunks: Iterator[bytes], part: Callable[[Iterable[int]], Generator[bytes]] | None
+        self,
+        chunks: Iterator[bytes],
+        part: Callable[[Iterable[int]], Generator[bytes]] | None,
+        debug_id: str = "",
     ) -> None:
         self._chunks = chunks
         self.part = part
+        self.debug_id = debug_id
 
     def __next__(self) -> bytes:
         """Return the next chunk."""

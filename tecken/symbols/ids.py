@@ -30,6 +30,8 @@ _WINDOWS_ENDINGS: Final = frozenset(
 )
 # An ELF build id is at least this long: 8 bytes, as lld writes it with --build-id=fast.
 SHORTEST_BUILD_ID: Final = 16
+# Digits of a PE file's code id: a time stamp of 8, then the size of the image.
+LONGEST_PE_CODE_ID: Final = 16
 # Digits of nearly every build id: a SHA-1, or as many bytes of another hash. A debug id with an age of 8
 # digits has as many.
 WHOLE_BUILD_ID: Final = 40

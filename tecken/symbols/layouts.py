@@ -13,6 +13,7 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 |          | `rf/` and the same                | native files: a reference to their content          |
 |          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
 | symstore | `xul.pdb/44E4...7C2/xul.pdb`      | SymSrv servers, for PDB files; `xul.pd_` in a CAB   |
+|          | `xul.dll/5D8A5E191f0000/xul.dll`  | the same, for PE files by their code id             |
 | debugin- | `buildid/259a.../debuginfo`       | debuginfod servers; `executable` instead            |
 | fod      |                                   |                                                     |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
@@ -245,6 +246,12 @@ def symstore_paths(object_id: ObjectId) -> tuple[str, str]:
     """
     name = object_id.debug_file
     return f"{name}/{object_id.debug_id}/{name}", f"{name}/{object_id.debug_id}/{name[:-1]}_"
+
+
+def symstore_code_path(object_id: ObjectId) -> str:
+    """Return the path of a PE file in a symbol store; the id of the object is its code id."""
+    name, code_id = object_id
+    return f"{name}/{code_id[:8]}{code_id[8:].lower()}/{name}"
 
 
 def debuginfod_path(build_id: str, part: str) -> str:

@@ -24,6 +24,8 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tests.storage.upstreams.natives import (
+    CODE,
+    CODE_MODULE,
     DEBUG_INFO,
     ELF_MODULE,
     PACKED_PDB,
@@ -40,7 +42,6 @@ pytestmark = pytest.mark.django_db
 ELF_FILE = (DATA / "libnative.so").read_bytes()
 PDB_FILE = (DATA / "native.pdb").read_bytes()
 IN_ELF, IN_PDB = 0x1335, 0x1012
-SYM = f"MODULE Linux x86_64 {ELF_ID} libnative.so\nFUNC 1320 28 0 steps(int)\n".encode()
 
 
 @pytest.fixture(autouse=True)
@@ -107,19 +108,12 @@ def test_module_requested_by_its_whole_build_id_is_symbolicated(site: HttpUpstre
     assert missing(ObjectId("libnative.so", f"{BUILD_ID[:32]}00000000".upper())).kind == "absent"
 
 
-def test_symbol_file_with_another_whole_build_id_is_of_another_build(
-    site: HttpUpstream, settings: Settings, tmp_path: Path
-) -> None:
-    settings.SYMBOL_SOURCES = [f"file://{tmp_path}/upstream"]
-    services.discard_all()
-    for build_id in (BUILD_ID.upper(), "A" * 40):
-        path = tmp_path / "upstream" / "libnative.so" / build_id / "libnative.so.sym"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(SYM)
-    assert isinstance(convert(ObjectId("libnative.so", BUILD_ID.upper())), Header)
-    assert "of another build" in missing(ObjectId("libnative.so", "A" * 40)).reason
-    settings.SYMBOL_SOURCES = []
-    services.discard_all()
+def test_module_requested_by_its_code_id_is_symbolicated(site: HttpUpstream) -> None:
+    site.script |= {CODE: Reply(body=(DATA / "native.exe").read_bytes()), PDB: Reply(body=PDB_FILE)}
+    header = convert(CODE_MODULE)
+    assert isinstance(header, Header)
+    assert (header.metadata.code_file, header.metadata.code_id) == ("native.exe", CODE_MODULE.debug_id)
+    assert frame(CODE_MODULE, IN_PDB)["line"] == 11
 
 
 def test_module_without_a_whole_build_id_is_absent_with_the_reason(site: HttpUpstream) -> None:
@@ -128,7 +122,7 @@ def test_module_without_a_whole_build_id_is_absent_with_the_reason(site: HttpUps
     assert found.reason.endswith(f"; {site.url}: {UNKNOWN}")
     page = explained(ELF_MODULE)
     assert UNKNOWN in page
-    assert "not asked, it has files whose names end in .pdb" in page
+    assert "not asked, it has PDB files, and PE files by code id" in page
     assert site.requests == []
 
 

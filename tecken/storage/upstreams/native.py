@@ -6,7 +6,7 @@ file that is made of their text is all that is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from tempfile import TemporaryFile
@@ -17,13 +17,14 @@ from django.conf import settings
 
 from tecken.errors import Malformed, NotAsked, TooLarge, Unavailable, is_disk_full
 from tecken.storage.cabinets import CHECKED_BYTES, UnpackRules, open_unpacked
-from tecken.storage.dump import DumpEngine, DumpLimits, dump
+from tecken.storage.dump import DumpEngine, DumpLimits, dump, name_code_file
 from tecken.storage.port import NativeText
 from tecken.storage.upstreams.http import HttpTransport
 from tecken.symbols.decompression import SMALL_BYTES, decompress
 from tecken.symbols.formats import FileReader, identify
 from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.formats.cabinet import read_cabinet
+from tecken.symbols.ids import normal_debug_id
 
 
 class FetchedFile(NamedTuple):
@@ -70,14 +71,27 @@ class NativeReader:
 
     @contextmanager
     def open_text(
-        self, file: FetchedFile, name: str, others: Mapping[str, BinaryIO] = MappingProxyType({})
+        self,
+        file: FetchedFile,
+        name: str,
+        others: Mapping[str, BinaryIO] = MappingProxyType({}),
+        code_file: str = "",
     ) -> Iterator[NativeText]:
-        """Write the text of a file whose module has a name, as `SymbolSource.open` does."""
+        """Write the text of a file whose module has a name, as `SymbolSource.open` does.
+
+        `others` are further files of the module, as in `dump`; `code_file` is the name of a PE file.
+        """
         assert self._engine
-        write = partial(dump, self._engine, file.content, name, "", DumpLimits(), others=others)
-        part = (lambda offsets: write(offsets=offsets)) if self._engine.has_parts else None
+        dumping = partial(dump, self._engine, file.content, name, "", DumpLimits(), others=others)
+
+        def write(offsets: Iterable[int] = ()) -> Generator[bytes]:
+            with closing(dumping(offsets=offsets)) as text:
+                yield name_code_file(next(text, b""), code_file) if code_file else next(text, b"")
+                yield from text
+
         with closing(write()) as whole:
-            yield NativeText(whole, part)
+            part = write if self._engine.has_parts else None
+            yield NativeText(whole, part, normal_debug_id(file.info.debug_id))
 
     def check_engine(self) -> None:
         """Raise NotAsked where no engine could read a file, so that none is fetched."""

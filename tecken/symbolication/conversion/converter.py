@@ -26,13 +26,7 @@ from tecken.symbolication.conversion.lock import ConversionLock
 from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
-from tecken.symbols.ids import (
-    WHOLE_BUILD_ID,
-    ObjectId,
-    debug_ids_of_code_id,
-    is_zero_debug_id,
-    normal_debug_id,
-)
+from tecken.symbols.ids import ObjectId, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.lookup import Frame
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule
@@ -264,6 +258,7 @@ class Converter:
         on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
             if isinstance(chunks, NativeText):
+                on_scan = partial(on_scan, debug_id=chunks.debug_id)
                 self._publish_part(requested, chunks, on_scan)
             with self._conversion.of(chunks, on_scan, native_id) as converted:
                 self._page_files.write(module, converted.chunks())
@@ -316,12 +311,13 @@ class Converter:
         scanned: ScannedModule,
         *,
         requested: ObjectId,
+        debug_id: str = "",
         offsets: set[int] | None = None,
     ) -> None:
         """Publish early frames. Raises Malformed for symbols of another build."""
         # Native files without an id have the one of their path.
         if not (isinstance(stamp, NativeStamp) and is_zero_debug_id(scanned.debug_id)):
-            _check_debug_id(module, scanned.debug_id)
+            _check_debug_id(debug_id or module.debug_id, scanned.debug_id)
         if not self._early:
             return
         if not self._early.publish(requested, revision, writer, scanned.code_file, offsets):
@@ -352,12 +348,10 @@ class Converter:
         return missing
 
 
-def _check_debug_id(module: ObjectId, debug_id: str) -> None:
+def _check_debug_id(expected: str, debug_id: str) -> None:
     """Raise Malformed for symbols of another build. A renamed debug file is accepted."""
     normal = normal_debug_id(debug_id)
-    # A module may be requested by its whole build id.
-    is_whole = len(module.debug_id) == WHOLE_BUILD_ID
-    if normal != module.debug_id and not (is_whole and normal in debug_ids_of_code_id(module.debug_id)):
+    if normal != expected:
         raise Malformed(f"the symbol file is of another build: its MODULE record says {normal}")
 
 

@@ -25,6 +25,9 @@ EXECUTABLE = f"/buildid/{BUILD_ID}/executable"
 PDB_MODULE = ObjectId("native.pdb", WINDOWS_ID)
 PDB = f"/native.pdb/{WINDOWS_ID}/native.pdb"
 PACKED_PDB = f"/native.pdb/{WINDOWS_ID}/native.pd_"
+# Of the program that belongs to the PDB.
+CODE_MODULE = ObjectId("native.exe", "CF9A71C03000")
+CODE = "/native.exe/CF9A71C03000/native.exe"
 LIMITS = FetchLimits(timeout=30.0, deadline=60.0, max_bytes=4 << 20)
 RATIO = 20
 

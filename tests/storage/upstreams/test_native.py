@@ -27,6 +27,8 @@ from tecken.storage.port import NativeText, SymbolSource
 from tecken.storage.upstreams.native import NativeReader
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
 from tests.storage.upstreams.natives import (
+    CODE,
+    CODE_MODULE,
     DEBUG_INFO,
     ELF_MODULE,
     EXECUTABLE,
@@ -284,7 +286,9 @@ def test_without_an_engine_nothing_is_fetched(
 
 
 @pytest.mark.parametrize("name", ["libnative.so", "libc.so.6", "native.dll", "native.exe", "XUL", "x.sym"])
-def test_symsrv_is_asked_for_pdb_files_only(upstream: HttpUpstream, natives: Natives, name: str) -> None:
+def test_symsrv_is_asked_for_debug_ids_of_pdb_files_only(
+    upstream: HttpUpstream, natives: Natives, name: str
+) -> None:
     module = ObjectId(name, WINDOWS_ID)
     assert "not asked" in reason(natives, natives.make_symsrv(), module, NotAsked)
     assert upstream.requests == []
@@ -350,6 +354,49 @@ def test_debuginfod_tries_each_build_id_and_the_executable_last(
         f"/buildid/{some_id}/{part}" for some_id in (wrong, BUILD_ID) for part in ("debuginfo", "executable")
     ]
     assert [request.path for request in upstream.requests] == paths
+
+
+PROGRAM = (DATA / "native.exe").read_bytes()
+
+
+def test_symsrv_code_id_leads_to_the_pdb(upstream: HttpUpstream, natives: Natives) -> None:
+    upstream.script |= {CODE: Reply(body=PROGRAM), PDB: Reply(body=PDB_FILE)}
+    text = whole(natives.make_symsrv(), CODE_MODULE)
+    assert text.startswith(
+        f"MODULE windows x86_64 {WINDOWS_ID} native.pdb\nINFO CODE_ID CF9A71C03000 native.exe\n"
+    )
+    assert [request.path for request in upstream.requests] == [CODE, PDB]
+    assert natives.open_files() == []
+
+
+def test_symsrv_path_of_a_code_id_has_both_cases(upstream: HttpUpstream, natives: Natives) -> None:
+    reason(natives, natives.make_symsrv(), ObjectId("NTDLL.dll", "5D8A5E191AB000"), NotFound)
+    assert upstream.requests[0].path == "/NTDLL.dll/5D8A5E191ab000/NTDLL.dll"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            (DATA / "unwind.exe").read_bytes(),
+            "the PE file that it has sent has the code id CD6F5F244000, not CF9A71C03000",
+        ),
+        (PDB_FILE, "the file that it has sent is no PE file"),
+        (PROGRAM.replace(b"native.pdb", b"..\0tive.pdb"), "names no PDB: debug file name has"),
+        (PROGRAM[:1000], ""),
+    ],
+)
+def test_symsrv_other_program_is_refused(
+    upstream: HttpUpstream, natives: Natives, body: bytes, expected: str
+) -> None:
+    upstream.script[CODE] = Reply(body=body)
+    assert expected in reason(natives, natives.make_symsrv(), CODE_MODULE, Malformed)
+    assert len(upstream.requests) == 1
+
+
+def test_symsrv_program_without_its_pdb_is_absent(upstream: HttpUpstream, natives: Natives) -> None:
+    upstream.script[CODE] = Reply(body=PROGRAM)
+    assert "404" in reason(natives, natives.make_symsrv(), CODE_MODULE, NotFound)
 
 
 def test_debuginfod_that_has_no_file_is_absent(upstream: HttpUpstream, natives: Natives) -> None:
