@@ -42,10 +42,11 @@ class OwnStorage(NamedTuple):
 
 
 class UpstreamResult(NamedTuple):
-    """One upstream, and whether an operator has disabled it."""
+    """One upstream, whether an operator has disabled it, and whether clients get its files."""
 
     name: str
     is_off: bool
+    is_served: bool = True
 
 
 class Marked(NamedTuple):
@@ -131,7 +132,10 @@ class Explainer:
             # In this thread, which has a connection to the database.
             self._find_native_files(module),
             self._find_native_files(module.in_try()),
-            tuple(UpstreamResult(upstream.name, upstream.is_off) for upstream in self._search.upstreams),
+            tuple(
+                UpstreamResult(upstream.name, upstream.is_off, upstream.is_served)
+                for upstream in self._search.upstreams
+            ),
             self._wait(page_file, deadline),
             self._wait(store, deadline),
             self._wait(cache, deadline),

@@ -97,7 +97,7 @@ def test_explain_unknown_module_has_no_entries(rig: Rig) -> None:
     assert str(explanation.key) == f"{XUL}/xul.sym"
     assert (explanation.regular.name, explanation.regular.now) == ("regular", None)
     assert (explanation.of_try.name, explanation.of_try.now) == ("try", None)
-    assert explanation.upstreams == ((URL, False),)
+    assert explanation.upstreams == ((URL, False, True),)
     assert (explanation.page_file, explanation.store) == (None, None)
     nothing = Remembered(Unknown(), None)
     assert explanation.cache == Cached("idle", None, nothing, nothing, nothing)
@@ -113,7 +113,7 @@ def test_explain_stored_module_shows_every_part(rig: Rig) -> None:
     assert isinstance(explanation.regular.now, Stored)
     assert isinstance(explanation.page_file, Header)
     assert explanation.store == len(header.raw)
-    assert explanation.upstreams == ((URL, True),)
+    assert explanation.upstreams == ((URL, True, True),)
 
 
 def test_explain_version_1_entries_are_not_shown(rig: Rig) -> None:

@@ -122,6 +122,7 @@ def test_module_without_a_whole_build_id_is_absent_with_the_reason(site: HttpUps
     assert found.reason.endswith(f"; {site.url}: {UNKNOWN}")
     page = explained(ELF_MODULE)
     assert UNKNOWN in page
+    assert page.count("Upstream, for symbolication only") == 2
     assert "not asked, it has PDB files, and PE files by code id" in page
     assert site.requests == []
 

@@ -27,6 +27,8 @@ MAX_NEAR_MISSES = 5
 TRY_FILES = "Uploaded files of try builds"
 NATIVE_FILES = "Uploaded native files"
 TRY_NATIVE_FILES = "Native files of try builds"
+UPSTREAM = "Upstream"
+UNSERVED = "Upstream, for symbolication only"
 NOT_SEARCHED = "Not searched: an earlier source had the file"
 NO_RECENT_SEARCH = "Not searched recently"
 SEARCHES_AGAIN = "The next request searches all sources again."
@@ -264,19 +266,20 @@ def native_state(title: str, native: Native | Unavailable | None, *, shows_names
 
 
 def _upstream_state(upstream: UpstreamResult, cache: Cached | Unavailable, shows_names: bool) -> SourceState:
+    title = UPSTREAM if upstream.is_served else UNSERVED
     # Addresses of public servers are no secret; those of buckets and directories are.
     is_public = HTTP_NAME.match(upstream.name) is not None
     name = upstream.name if shows_names or is_public else ""
     look: LookupRecord | None = cache.look if isinstance(cache, Cached) else None
     if upstream.is_off:
-        return SourceState("Upstream", name, "off", "Disabled by an operator", None, None)
+        return SourceState(title, name, "off", "Disabled by an operator", None, None)
     if look is None:
-        return SourceState("Upstream", name, "not asked", NO_RECENT_SEARCH, None, None)
+        return SourceState(title, name, "not asked", NO_RECENT_SEARCH, None, None)
     for answer in look.results:
         if answer.source == upstream.name:
             result = _describe_result(answer, shows_names, is_public=is_public)
-            return SourceState("Upstream", name, answer.kind, result, look.at, answer.seconds)
-    return SourceState("Upstream", name, "not asked", NOT_SEARCHED, look.at, None)
+            return SourceState(title, name, answer.kind, result, look.at, answer.seconds)
+    return SourceState(title, name, "not asked", NOT_SEARCHED, look.at, None)
 
 
 def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bool) -> str:
