@@ -42,9 +42,10 @@ MAXIMA = {
     # the search by any id. The addresses that an upload by URL and a redirect of an upstream may have are in
     # one, too. Upstreams have one for the addresses that a redirect may have, and one for the file in a CAB
     # file. Upstreams have one for each protocol, one for entries, one for native files, one for the addresses
-    # that a redirect may have, one for the file in a CAB file, and one for whole build ids.
+    # that a redirect may have, one for the file in a CAB file, and one for whole build ids. Source code has
+    # three: the format of bundles, the files in storage, and the endpoint for them.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=245),
+    "modules": Limit(goal=200, bound=247),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

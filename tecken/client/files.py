@@ -20,6 +20,7 @@ from tecken.client.modules import NO_FORMAT, NO_ID, Module, follow_debug_links, 
 from tecken.errors import InvalidInput, Malformed
 from tecken.symbols.formats import parse_module
 from tecken.symbols.formats.base import Kind
+from tecken.symbols.formats.source_bundle import MAGIC as BUNDLE_MAGIC
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileType, symbol_file
 
@@ -29,9 +30,10 @@ NATIVE: Final = (
     *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
     *(".so", ".debug", ".dbg", ".dbg.gz", ".dylib", ".dSYM.tar.bz2"),
 )
-# First bytes of ELF, PE, PDB, Portable PDB, WebAssembly and Mach-O files; the last in both byte orders, and
-# of fat files.
+# First bytes of source bundles, and of ELF, PE, PDB, Portable PDB, WebAssembly and Mach-O files; the last in
+# both byte orders, and of fat files.
 MAGIC: Final = (
+    BUNDLE_MAGIC,
     *(b"\x7fELF", b"MZ", b"Microsoft C/C++ MSF 7.00", b"BSJB", b"\0asm"),
     *(b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe"),
     *(b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf"),

@@ -156,7 +156,7 @@ def _problems(
         return
     kinds = {info.kind for info in module.objects}
     found = {info.kind for debug_id in module.ids for other in partners[debug_id] for info in other.objects}
-    if Kind.DEBUG in found or kinds == {Kind.COMMON}:
+    if Kind.DEBUG in found or kinds in ({Kind.COMMON}, {Kind.SOURCES}):
         return
     if kinds == {Kind.SYMBOL_TABLE}:
         yield "has the names of functions, but no files, lines and inlined calls"

@@ -31,6 +31,7 @@ class Kind(models.TextChoices):
     EXECUTABLE = "executable"
     SYMBOL_TABLE = "symbol table"
     COMMON = "common"
+    SOURCES = "sources"
     UNKNOWN = "unknown"
 
 
@@ -175,6 +176,28 @@ class Blob(models.Model):
 
     def __str__(self) -> str:
         return self.sha256
+
+
+class SourceFile(models.Model):
+    """Source file in a source bundle: where its member lies in the bundle's content.
+
+    The rows belong to the content, so that equal bundles have them once, and they are deleted with it.
+    """
+
+    blob = models.ForeignKey(Blob, models.CASCADE, related_name="sources")
+    path = models.CharField(
+        max_length=KEY_CHARACTERS, help_text="as tecken.symbols.source_paths.lookup_form has it"
+    )
+    start = models.BigIntegerField(help_text="offset of the member's own header, in bytes")
+    end = models.BigIntegerField(help_text="offset after the member, in bytes")
+    size = models.BigIntegerField(help_text="bytes, unpacked")
+
+    class Meta:
+        permissions = (("view_sources", "View Source Code"),)
+        constraints = (models.UniqueConstraint(fields=["blob", "path"], name="source_once_per_blob"),)
+
+    def __str__(self) -> str:
+        return self.path
 
 
 def takes_space() -> Q:

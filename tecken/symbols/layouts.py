@@ -55,6 +55,7 @@ class FileType(Enum):
     ELF = ((".so",), "")
     MACHO = ((".dylib",), "")
     PE = ((".dll", ".exe", ".dl_", ".ex_"), "")
+    SOURCES = ((".src.zip",), ".src.zip")
     OTHER = ((), "")
 
     def __init__(self, suffixes: tuple[str, ...], addition: str) -> None:

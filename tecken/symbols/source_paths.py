@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_SLASHES = re.compile("//+")
 _SEPARATORS = "/\\"
 _SEPARATOR = re.compile(r"[/\\]")
 _DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
@@ -21,6 +22,14 @@ def clean(path: str) -> str:
     trimmed = path.rstrip(_SEPARATORS) or path
     cut = max(trimmed.rfind("/"), trimmed.rfind("\\"))
     return _simplify(_join(trimmed[: max(cut, 1)] if cut >= 0 else "", trimmed[cut + 1 :]))
+
+
+def lookup_form(path: str) -> str:
+    """Return the spelling of a path under which source files are stored and found.
+
+    It has no `.`, `..` and double slashes: debuginfod clients remove them, debug information has them.
+    """
+    return clean(_SLASHES.sub("/", path) if path.startswith("/") else path)
 
 
 def _is_plain(path: str) -> bool:

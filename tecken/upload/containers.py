@@ -1,5 +1,7 @@
 """Recognition of what a client sends, by its content: a zip, a tar, a package, or a single file.
 
+A source bundle is a single file, although it is a zip.
+
 A tar archive, a package and a single file may be compressed. They are unpacked into a file without a
 name, of at most as many bytes as an archive may unpack to. Nothing inside them is unpacked again.
 """
@@ -21,6 +23,7 @@ from tecken.errors import InvalidInput, Malformed, TooLarge
 from tecken.symbols.decompression import SMALL_BYTES, decompress, is_compressed
 from tecken.symbols.formats import FileReader, identify
 from tecken.symbols.formats.cabinet import packed_name, read_cabinet
+from tecken.symbols.formats.source_bundle import MANIFEST
 from tecken.symbols.layouts import FileType
 from tecken.upload.archive import ArchiveLimits, OpenArchive
 from tecken.upload.rpm_package import RPM_MAGIC, find_payload, list_cpio
@@ -81,7 +84,8 @@ def open_archive(file: BinaryIO, name: str, unpacking: Unpacking) -> Iterator[Op
     head = _read_head(file)
     with ExitStack() as stack:
         if head.startswith(ZIP_MAGIC):
-            yield stack.enter_context(open_zip(file, unpacking.limits))
+            archive = stack.enter_context(open_zip(file, unpacking.limits))
+            yield _open_source_bundle(file, name, archive) or archive
         elif opened := _open_tar_or_file(stack, file, head, name, unpacking):
             yield opened
         # A zip file may have any bytes in front of it.
@@ -94,6 +98,14 @@ def open_archive(file: BinaryIO, name: str, unpacking: Unpacking) -> Iterator[Op
 def _read_head(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(BLOCK)
+
+
+def _open_source_bundle(file: BinaryIO, name: str, archive: OpenArchive) -> OpenArchive | None:
+    """Return a zip that is a source bundle as an archive of one member; None for any other zip."""
+    if all(member.name != MANIFEST for member in archive.members):
+        return None
+    content = FileSlice(file, 0, file.seek(0, os.SEEK_END), name)
+    return _open_single(content)
 
 
 def _open_tar_or_file(

@@ -17,7 +17,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from tecken.errors import BadModule, Malformed, Unavailable
-from tecken.storage import blob_rows
+from tecken.storage import blob_rows, source_code
 from tecken.storage import services as storage_services
 from tecken.storage.models import CONVERTIBLE_FORMATS, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import FileContent, Stored
@@ -26,6 +26,7 @@ from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.formats.cabinet import Cabinet, read_cabinet, unpacked_name
 from tecken.symbols.formats.keys import debugger_id
+from tecken.symbols.formats.source_bundle import SourceEntry, read_entries
 from tecken.symbols.ids import (
     ObjectId,
     build_id_of,
@@ -172,7 +173,9 @@ def warn_of_native_files(upload: Upload) -> None:
     paths = [*upload.files.values_list("key", flat=True), *upload.skipped_keys]
     converted = set(_converted_paths(upload, paths))
     keys = [parse_storage_path(path) for path in paths if path not in converted]
-    native = [key for key in keys if not key.file_type.is_compressed]
+    native = [
+        key for key in keys if not key.file_type.is_compressed and key.file_type is not FileType.SOURCES
+    ]
     if not native:
         return
     symbolicated = _modules_with_symbols(upload, {key.debug_id for key in native})
@@ -250,6 +253,8 @@ def _columns(upload: Upload, file: StoredFile) -> dict[str, object]:
     code_file, code = _code(file.key, info)
     files = storage_services.select_files(upload.try_symbols)
     blob = blob_rows.refer(files, file.stored) if file.stored.blob else None
+    if blob and file.text.source_entries:
+        source_code.add_rows(blob, file.text.source_entries)
     return {
         "blob": blob,
         "bucket_name": upload.bucket_name,
@@ -356,6 +361,8 @@ class SymbolText:
         self._faults: list[str] = []
         self.cabinet: Cabinet | None = None
         """Headers of a CAB file."""
+        self.source_entries: list[SourceEntry] = []
+        """Source files of a source bundle."""
 
     def feed(self, chunk: bytes) -> None:
         """Inspect the next bytes of the file."""
@@ -370,6 +377,8 @@ class SymbolText:
         try:
             self.cabinet = read_cabinet(reader)
             self._native = recognise(reader, self._key.file_type)
+            if self._key.file_type is FileType.SOURCES and self._native:
+                self.source_entries = read_entries(reader)
         except Malformed as error:
             self.add_fault(f"it cannot be identified: {error}")
 

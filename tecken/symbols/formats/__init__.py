@@ -30,12 +30,16 @@ from tecken.symbols.formats.pdb import Pdb
 from tecken.symbols.formats.pe import Pe
 from tecken.symbols.formats.portable_pdb import PortablePdb
 from tecken.symbols.formats.reader import HEAD_BYTES, FileReader
+from tecken.symbols.formats.source_bundle import SourceBundle
 from tecken.symbols.formats.wasm import Wasm
 from tecken.symbols.layouts import FileType
 
 __all__ = ["FORMATS", "HEAD_BYTES", "FileReader", "format_of", "identify", "parse_module"]
 
-FORMATS: Final[tuple[Format, ...]] = (Breakpad(), Elf(), Pe(), Pdb(), PortablePdb(), MachO(), Wasm())
+FORMATS: Final[tuple[Format, ...]] = (
+    *(Breakpad(), Elf(), Pe(), Pdb(), PortablePdb(), MachO(), Wasm()),
+    SourceBundle(),
+)
 
 
 def format_of(file_type: FileType) -> Format | None:

@@ -23,6 +23,8 @@ class Kind(Enum):
     """Names of functions alone."""
     COMMON = "common"
     """Part of another file: the parts that several files share."""
+    SOURCES = "sources"
+    """Source files, and no symbols."""
 
 
 class ObjectInfo(NamedTuple):

@@ -10,6 +10,7 @@
 | debug file of an ELF file | `<name without .debug>/<DEBUG ID>/<name>` |
 | `.build-id/fb/66b3.debug` | `fb66b3/<DEBUG ID>/fb66b3.debug` |
 | `X.dSYM/Contents/Resources/DWARF/X` | `X/<DEBUG ID>/X.dSYM` |
+| source bundle | `<name>/<DEBUG ID>/<name>.src.zip` |
 
 
 Sources: GNU gdb, "Debugging Information in Separate Files"; Apple, "Building your app to include debugging
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from tecken.symbols.formats.base import ObjectInfo
+from tecken.symbols.formats.base import Kind, ObjectInfo
 from tecken.symbols.ids import GUID_DIGITS, ObjectId, file_name, is_zero_debug_id, normal_debug_id
 from tecken.symbols.layouts import FileKey, FileType
 
@@ -65,6 +66,9 @@ def debugger_id(info: ObjectInfo) -> str:
 def _names(info: ObjectInfo, parts: Sequence[str]) -> tuple[str, str]:
     """Return the name of the debug file, and the name of the stored file."""
     name = parts[-1]
+    if info.kind is Kind.SOURCES:
+        name = info.debug_file or name.removesuffix(FileType.SOURCES.suffix)
+        return name, FileType.SOURCES.file_name(name)
     if is_bundle_symbols(parts):
         return name, FileType.DSYM.file_name(name)
     if tuple(parts[-3:-2]) == (BUILD_ID_DIRECTORY,):
