@@ -14,8 +14,8 @@ from dockerflow.django.views import lbheartbeat, version
 from tecken.accounts.sessions import Login
 from tecken.download import missing
 from tecken.download.metadata import metadata
-from tecken.download.protocols import BUILD_ID_PATTERNS, PATTERNS
-from tecken.download.views import download, download_by_build_id
+from tecken.download.protocols import BUILD_ID_PATTERNS, PATTERNS, SOURCE_PATTERNS
+from tecken.download.views import download, download_by_build_id, download_source
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.symbolication.services import convert_for_download
@@ -37,6 +37,7 @@ downloads: list[URLPattern | URLResolver] = [
     path("missingsymbols/", missing.as_json),
     path("metadata", metadata),
     path("try/metadata", metadata, {"with_try": True}),
+    *(path(pattern, download_source(parse)) for pattern, parse in SOURCE_PATTERNS.items()),
     *(path(pattern, download_by_build_id(parse)) for pattern, parse in BUILD_ID_PATTERNS.items()),
     *(path(pattern, download(parse, convert_for_download)) for pattern, parse in PATTERNS.items()),
 ]

@@ -28,6 +28,7 @@ from tecken.errors import Forbidden, InvalidInput, NotFound
 logger = logging.getLogger(__name__)
 GROUPS = {
     "Uploaders": ("upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"),
+    "Source Readers": ("storage.view_sources", "tokens.manage_tokens"),
     "Upload Auditors": ("upload.view_all_uploads", "tokens.manage_tokens"),
     "Operators": ("runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"),
 }

@@ -19,9 +19,10 @@ from django.utils.http import http_date, parse_http_date_safe
 
 from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
-from tecken.storage.backends.files import gzip_chunks
+from tecken.storage.backends.files import ObjectFiles, gzip_chunks
 from tecken.storage.port import Upstream
 from tecken.storage.search import ConvertedSymbols, OwnFile
+from tecken.storage.source_code import StoredSource, open_source
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.pdb import PACKED_MAGIC
 from tecken.symbols.ids import ObjectId
@@ -150,6 +151,18 @@ def send_from_upstream(
     if url := upstream.public_url(module):
         return _redirect(url)
     return _reply(headers, _unpack(upstream.open(module), max_bytes))
+
+
+def send_source(request: HttpRequest, files: ObjectFiles, found: StoredSource) -> HttpResponseBase:
+    """Return a source file. Raises NotFound or Unavailable, also when its bundle is damaged."""
+    headers = {**_file_headers(found.etag), "Content-Type": BINARY, "Accept-Ranges": "none"}
+    headers |= {"Content-Length": str(found.size), "Last-Modified": http_date(found.modified.timestamp())}
+    complete = HttpResponse(headers=headers)
+    modified = int(found.modified.timestamp())
+    response = get_conditional_response(request, headers["ETag"], modified, complete) or complete
+    if response is not complete or request.method == "HEAD":
+        return response
+    return _reply(headers, open_source(files, found))
 
 
 def _sign_url(found: OwnFile, seconds: float) -> str | None:

@@ -13,20 +13,22 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.download.responses import is_msfz, send_converted, send_from_upstream, send_own
+from tecken.download.responses import is_msfz, send_converted, send_from_upstream, send_own, send_source
 from tecken.errors import NotFound, Unavailable
-from tecken.http.decorators import cors, get_only
+from tecken.http.decorators import check_source_access, cors, get_only
 from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import Miss, Requester
-from tecken.storage.port import BuildIdRequest, FileRequest
+from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
 from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
-from tecken.symbols.ids import ObjectId, build_id_of, is_zero_debug_id
+from tecken.storage.source_code import find_source
+from tecken.symbols.ids import ObjectId, build_id_of, debug_ids_of_code_id, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType
 
 Parse = Callable[..., FileRequest]
+ParseSource = Callable[..., SourceRequest]
 ParseBuildId = Callable[..., BuildIdRequest]
 View = Callable[..., HttpResponseBase]
 Convert = Callable[[ObjectId, str], object]
@@ -60,6 +62,11 @@ def download_by_build_id(parse: ParseBuildId) -> View:
     return _view(partial(_respond_by_build_id, parse))
 
 
+def download_source(parse: ParseSource) -> View:
+    """Return the view of one URL pattern of source files, as `download` does."""
+    return _view(partial(_respond_with_source, parse))
+
+
 def _view(respond: Callable[..., HttpResponseBase]) -> View:
     guarded = rate_limited("download")(get_only(respond))
 
@@ -68,6 +75,8 @@ def _view(respond: Callable[..., HttpResponseBase]) -> View:
     def view(request: HttpRequest, **names: str) -> HttpResponseBase:
         began = time.perf_counter()
         response = guarded(request, **names)
+        if getattr(request, "is_personal", False):
+            response["Cache-Control"] = "no-store, no-transform"
         if request.headers.get("Debug", "").strip().lower() in YES:
             response["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
         return response
@@ -79,6 +88,8 @@ def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str)
     wanted = parse(request.GET, **names)
     if is_ignored(wanted.key):
         raise NotFound(IGNORED)
+    if wanted.key.file_type is FileType.SOURCES:
+        check_source_access(request)
     try:
         return _serve(request, wanted, convert)
     except NotFound:
@@ -192,14 +203,34 @@ def _serve_elf(request: HttpRequest, wanted: BuildIdRequest) -> HttpResponseBase
         return _send_elf(request, search.find_by_build_id(wanted, fresh=True))
 
 
+def _respond_with_source(parse: ParseSource, request: HttpRequest, **names: str) -> HttpResponseBase:
+    wanted = parse(request.GET, **names)
+    # Before the search, so that the response does not show which files there are.
+    check_source_access(request)
+    found = find_source(debug_ids_of_code_id(wanted.build_id), wanted.path)
+    return _refuse_size(request, found.size) or _with_elfutils_headers(
+        send_source(request, storage_services.own_files(), found), found.size, found.path
+    )
+
+
 def _send_elf(request: HttpRequest, found: OwnFile) -> HttpResponseBase:
     """Return the file or the section with the headers of elfutils' server, unless the client wants less."""
-    size = found.span.size
+    if refusal := _refuse_size(request, found.span.size):
+        return refusal
+    current = options()
+    response = send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    return _with_elfutils_headers(response, found.span.size, found.key.file_name)
+
+
+def _refuse_size(request: HttpRequest, size: int) -> HttpResponseBase | None:
+    """Return the refusal of a body that is larger than the client takes; None otherwise."""
     most = request.headers.get("X-Debuginfod-Maxsize", "").strip()
     if most.isascii() and most.isdigit() and size > int(most[:MAXSIZE_DIGITS]):
         return error_reply(HTTPStatus.NOT_ACCEPTABLE, f"File too large, max size={most}", size=size)
-    current = options()
-    response = send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    return None
+
+
+def _with_elfutils_headers(response: HttpResponseBase, size: int, name: str) -> HttpResponseBase:
     response["X-DEBUGINFOD-SIZE"] = str(size)
-    response["X-DEBUGINFOD-FILE"] = quote(found.key.file_name)
+    response["X-DEBUGINFOD-FILE"] = quote(name)
     return response

@@ -187,6 +187,32 @@ def require_permission(
     return guard
 
 
+VIEW_SOURCES = "storage.view_sources"
+
+
+def check_source_access(request: HttpRequest) -> None:
+    """Raise Forbidden unless the caller may read source code, and what `authenticate` raises."""
+    if current.options().source_code_public:
+        return
+    try:
+        grant = authenticate(request)
+    except tokens.UnknownToken:
+        raise
+    except Forbidden as error:
+        raise Forbidden(f"Source code needs the permission {VIEW_SOURCES}. {error}") from None
+    if VIEW_SOURCES not in grant.permissions:
+        raise Forbidden(f"Source code needs the permission {VIEW_SOURCES}")
+
+
+def may_read_sources(request: HttpRequest) -> bool:
+    """Return whether the caller may read source code. Raises LockedOut and Unavailable."""
+    try:
+        check_source_access(request)
+    except Forbidden:
+        return False
+    return True
+
+
 def raise_refusal(request: HttpRequest) -> None:
     """Raise the error with which the front has refused to read the body, if it has."""
     if refusal := request.META.get(REFUSAL):

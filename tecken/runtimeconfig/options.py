@@ -117,6 +117,9 @@ class Options(BaseModel):
     )
 
     download_url_seconds: Seconds = downloads(3600.0, "How long a signed URL is valid.", ge=1, le=604_800)
+    source_code_public: bool = downloads(
+        False, "Send source files and source bundles to everyone, not only with `storage.view_sources`."
+    )
 
     keep_try_days: int = retention(30, "Files of try builds.", ge=1, le=36_500)
     keep_regular_days: int = retention(730, "All other files.", ge=1, le=36_500)

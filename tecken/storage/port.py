@@ -254,6 +254,13 @@ class BuildIdRequest(NamedTuple):
     with_try: bool = False
 
 
+class SourceRequest(NamedTuple):
+    """A source file, requested by the build id of its ELF file in lower-case hex and its path."""
+
+    build_id: str
+    path: str
+
+
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.
 GUID_AND_AGE = 33
 

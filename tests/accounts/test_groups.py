@@ -13,11 +13,12 @@ pytestmark = pytest.mark.django_db
     ("name", "permissions"),
     [
         ("Uploaders", {"upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"}),
+        ("Source Readers", {"storage.view_sources", "tokens.manage_tokens"}),
         ("Upload Auditors", {"upload.view_all_uploads", "tokens.manage_tokens"}),
         ("Operators", {"runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"}),
     ],
 )
-def test_new_installation_has_three_groups(name: str, permissions: set[str]) -> None:
+def test_new_installation_has_four_groups(name: str, permissions: set[str]) -> None:
     assert set(map(permission_name, Group.objects.get(name=name).permissions.all())) == permissions
 
 

@@ -1,8 +1,9 @@
-"""Download protocols: each turns the URL of a request into a FileRequest or a BuildIdRequest, nothing else.
+"""Download protocols: each turns the URL of a request into a request of `tecken.storage.port`, nothing else.
 
-`PATTERNS` and `BUILD_ID_PATTERNS` are the registries, by what a request names: file names and an id, or a
-build id alone. `tecken.download.views` serves every request of a kind in the same way: rate limit, search,
-redirect or body, ranges and conditional requests, counting of missing symbols.
+`PATTERNS`, `BUILD_ID_PATTERNS` and `SOURCE_PATTERNS` are the registries, by what a request names: file names
+and an id, a build id alone, or a build id and the path of a source file. `tecken.download.views` serves every
+request of a kind in the same way: rate limit, search, redirect or body, ranges and conditional requests,
+counting of missing symbols.
 
 How to add a protocol (here: the unified layout):
 
@@ -27,7 +28,7 @@ from collections.abc import Callable, Mapping
 from django.urls import register_converter
 
 from tecken.download.protocols import debuginfod, symsrv, tecken
-from tecken.storage.port import BuildIdRequest, FileRequest
+from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
 
 
 class Hex:
@@ -52,4 +53,7 @@ PATTERNS: Mapping[str, Callable[..., FileRequest]] = {
 }
 BUILD_ID_PATTERNS: Mapping[str, Callable[..., BuildIdRequest]] = {
     **debuginfod.PATTERNS,
+}
+SOURCE_PATTERNS: Mapping[str, Callable[..., SourceRequest]] = {
+    **debuginfod.SOURCE_PATTERNS,
 }

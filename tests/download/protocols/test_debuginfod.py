@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from django.http import QueryDict
 
-from tecken.download.protocols.debuginfod import parse, parse_with_try
-from tecken.errors import InvalidInput, NotFound
-from tecken.storage.port import BuildIdRequest, ElfPart
+from tecken.download.protocols.debuginfod import parse, parse_source, parse_with_try
+from tecken.errors import InvalidInput
+from tecken.storage.port import BuildIdRequest, ElfPart, SourceRequest
 
 ID = "2170740035ee5228259b8189628eb7ac26e4b705"
 
@@ -46,6 +46,20 @@ def test_parse_unknown_artifact_is_refused(artifact: str) -> None:
         parse(QueryDict(), ID, artifact)
 
 
-def test_parse_source_file_is_absent_so_that_debuggers_ask_the_next_server() -> None:
-    with pytest.raises(NotFound):
-        parse(QueryDict(), ID, "source/usr/src/main.c")
+@pytest.mark.parametrize(
+    ("file", "path"),
+    [
+        ("usr/src/main.c", "/usr/src/main.c"),
+        ("../../etc/passwd", "/../../etc/passwd"),
+        ("C:\\src\\main.c", "C:\\src\\main.c"),
+        ("C:/src/main.c", "C:/src/main.c"),
+        ("C:", "/C:"),
+    ],
+)
+def test_parse_source_path_is_absolute(file: str, path: str) -> None:
+    assert parse_source(QueryDict(), ID.upper(), file) == SourceRequest(ID, path)
+
+
+def test_parse_source_with_a_malformed_build_id_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="a build id is 2 to 64 bytes"):
+        parse_source(QueryDict(), "abc", "main.c")

@@ -1,0 +1,125 @@
+"""Source files for debuggers, by build id and path, and who may read them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.support.options import Override
+from tests.support.source_bundles import TEXTS, bundle
+from tests.upload.natives import BUILD_ID, ELF_ID
+from tests.upload.uploaders import Makes
+
+pytest_plugins = ["tests.upload.site"]
+pytestmark = pytest.mark.django_db
+ROOT = f"/buildid/{BUILD_ID}/source"
+MAIN = "/src/app/main.c"
+BUNDLE = f"/libnative.so/{ELF_ID}/libnative.so.src.zip"
+TEXT = {**TEXTS, "/usr/src/a b/ä.c": b"ae", "C:\\src\\w.c": b"windows"}
+
+
+def body(reply: Iterable[bytes]) -> bytes:
+    return b"".join(reply)
+
+
+@pytest.fixture
+def site(uploader: Makes) -> Makes:
+    """Has a source bundle."""
+    file = io.BytesIO(bundle(ELF_ID, TEXT))
+    file.name = "sources.zip"
+    assert uploader().client.post("/upload/", {"sources.zip": file}).status_code == 201
+    return uploader
+
+
+@pytest.fixture
+def reader(site: Makes) -> Client:
+    """Client with a token that may read sources."""
+    return site("view_sources", "reader@example.com").client
+
+
+def test_source_file_is_sent_with_the_headers_of_elfutils(reader: Client) -> None:
+    reply: Any = reader.get(ROOT + MAIN)
+    assert (reply.status_code, body(reply)) == (200, TEXT[MAIN])
+    size = str(len(TEXT[MAIN]))
+    assert (reply["Content-Length"], reply["X-DEBUGINFOD-SIZE"]) == (size, size)
+    assert (reply["X-DEBUGINFOD-FILE"], reply["Content-Type"]) == (MAIN, "application/octet-stream")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("//src//app/x/../main.c", TEXT[MAIN]),
+        ("/usr/src/a%20b/%C3%A4.c", b"ae"),
+        ("/C%3A%5Csrc%5Cw.c", b"windows"),
+    ],
+)
+def test_path_is_found_as_debuggers_spell_it(reader: Client, path: str, text: bytes) -> None:
+    assert body(reader.get(ROOT + path)) == text
+
+
+def test_head_and_conditions_send_no_body(reader: Client) -> None:
+    head = reader.head(ROOT + MAIN)
+    assert (head.status_code, head.content, head["Content-Length"]) == (200, b"", str(len(TEXT[MAIN])))
+    assert reader.get(ROOT + MAIN, headers={"If-None-Match": head["ETag"]}).status_code == 304
+    other = reader.get(ROOT + "/src/lib/zip.h", headers={"If-None-Match": head["ETag"]})
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize(("most", "status"), [("10", 406), ("6000", 200)])
+def test_larger_file_than_the_client_takes_is_406(reader: Client, most: str, status: int) -> None:
+    assert reader.get(ROOT + MAIN, headers={"X-DEBUGINFOD-MAXSIZE": most}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"{ROOT}/src/app/other.c", 404),
+        (f"{ROOT}/etc/passwd", 404),
+        (f"{ROOT}/../../../../etc/passwd", 404),
+        (f"{ROOT}/%2e%2e/%2e%2e/etc/passwd", 404),
+        (f"{ROOT}/x%00y", 404),
+        (f"/buildid/{'ab' * 20}/source{MAIN}", 404),
+        (f"/buildid/ab/source{MAIN}", 400),
+        (f"/buildid/xyz/source{MAIN}", 400),
+    ],
+)
+def test_other_paths_and_ids_are_not_found(reader: Client, path: str, status: int) -> None:
+    assert reader.get(path).status_code == status
+
+
+def test_source_code_needs_the_permission(site: Makes, client: Client) -> None:
+    uploader = site().client
+    unknown = Client(headers={"Auth-Token": "0" * 64})
+    for path in (ROOT + MAIN, f"{ROOT}/absent.c", BUNDLE, BUNDLE.upper(), f"/try{BUNDLE}", f"{BUNDLE}?try"):
+        for other in (client, uploader, unknown):
+            reply = other.get(path)
+            assert reply.status_code == 403, path
+            assert reply.headers.get("Location") is None
+    assert "storage.view_sources" in client.get(ROOT + MAIN).json()["error"]
+
+
+def test_session_with_the_permission_may_read(site: Makes, client: Client) -> None:
+    site("view_sources", "reader@example.com")
+    client.force_login(
+        User.objects.get(email="reader@example.com"), "django.contrib.auth.backends.ModelBackend"
+    )
+    reply = client.get(ROOT + MAIN)
+    assert body(reply) == TEXT[MAIN]
+    assert "no-store" in reply["Cache-Control"]
+
+
+def test_reader_downloads_the_bundle(reader: Client) -> None:
+    assert body(reader.get(BUNDLE)) == bundle(ELF_ID, TEXT)
+
+
+def test_public_source_code_needs_no_permission(
+    site: Makes, client: Client, runtime_options: Override
+) -> None:
+    runtime_options(source_code_public=True)
+    assert body(client.get(ROOT + MAIN)) == TEXT[MAIN]
+    assert body(client.get(BUNDLE)) == bundle(ELF_ID, TEXT)
