@@ -18,6 +18,7 @@ from tecken.download.protocols import BUILD_ID_PATTERNS, PATTERNS, SOURCE_PATTER
 from tecken.download.views import download, download_by_build_id, download_source
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
+from tecken.symbolication.api.source import source_v1
 from tecken.symbolication.services import convert_for_download
 from tecken.upload.protocols import archive, direct, sym_upload
 
@@ -46,6 +47,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Symbolication
     path("symbolicate/v4", symbolication.v4),
     path("symbolicate/v5", symbolication.v5),
+    path("source/v1", source_v1),
     # Health
     path("__lbheartbeat__", lbheartbeat),
     path("__heartbeat__", health.heartbeat),

@@ -69,6 +69,9 @@ def find_source(debug_ids: Iterable[str], path: str) -> StoredSource:
 
     Raises NotFound, or Unavailable when the database does not respond.
     """
+    # PostgreSQL refuses a text with NUL, which no path has.
+    if "\0" in path:
+        raise NotFound("no path has a NUL character")
     bundles = SymbolFile.objects.identifying().filter(
         debug_id__in=list(debug_ids),
         key__endswith=FileType.SOURCES.suffix,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -11,6 +12,9 @@ from tecken.symbols.ids import ObjectId, is_zero_debug_id
 
 Spelling = tuple[str, str]
 """A module as the client has written it: debug file and debug id. Either may be empty or invalid."""
+
+# At most 32 bits, as in samply.
+_OFFSET: Final = re.compile(r"0x[0-9A-Fa-f]{1,8}")
 
 UNKNOWN_MODULE = -1
 """The module index of an address outside every module."""
@@ -58,6 +62,26 @@ def v4_job(body: bytes, limits: RequestLimits) -> Job:
     if payload.get("version") != 4:
         raise InvalidInput("Expect version==4")
     return _jobs([payload], limits)[0]
+
+
+class SourceQuery(NamedTuple):
+    """Source file that a frame refers to. `file` is spelt as in the frame."""
+
+    module: ObjectId
+    offset: int
+    file: str
+
+
+def source_query(body: bytes) -> SourceQuery:
+    """Return the query of `{"debugName", "debugId", "moduleOffset", "file"}`. Raises InvalidInput."""
+    payload = _parse(body)
+    texts = [_get(payload, key) for key in ("debugName", "debugId", "moduleOffset", "file")]
+    if not all(type(text) is str for text in texts):
+        raise InvalidInput("debugName, debugId, moduleOffset and file must be strings")
+    name, debug_id, offset, file = texts
+    if not _OFFSET.fullmatch(offset):
+        raise InvalidInput("moduleOffset must be hex digits that follow 0x")
+    return SourceQuery(ObjectId.parse(name, debug_id), int(offset, 16), file)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
