@@ -14,6 +14,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from tecken.symbols.ids import debug_ids_of_code_id
+from tests.support.source_bundles import bundle
 from tests.system.site import ROOT, Site
 
 pytestmark = pytest.mark.xdist_group("debuggers")  # all tests share a site
@@ -63,12 +65,13 @@ ENDS_WITHIN = 120.0  # seconds, on a busy machine
 
 
 class Build(NamedTuple):
-    """A stripped program whose debug file only the site has, and the environment that names the site.
+    """A stripped program whose debug file and source only the site has, and the environment for clients.
 
     `address` is that of its function `broken`. `of_go` is such a program in Go, if there is a compiler.
     """
 
     program: Path
+    source: Path
     debug: bytes
     build_id: str
     address: str
@@ -89,16 +92,25 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     of_go = build_go(home)
     (build_id,) = re.findall(r"Build ID: (\w+)", run("readelf", "-n", program))
     with Site(home) as site:
-        permission = ("--permission", "upload.upload_symbols", "--create-user")
-        token = site.manage("createtoken", "ci@example.com", *permission).strip()
+        token = make_token(site, "upload.upload_symbols")
         client = {**os.environ, "PYTHONPATH": str(ROOT), "TECKEN_URL": site.url, "TECKEN_TOKEN": token}
-        files = (debug, program, *filter(None, (of_go and of_go.with_suffix(".debug"),)))
+        (debug_id,) = debug_ids_of_code_id(build_id)[:1]
+        sources = home / "sources.zip"
+        sources.write_bytes(bundle(debug_id, {str(source): SOURCE.encode()}, name=program.name))
+        files = (debug, program, sources, *filter(None, (of_go and of_go.with_suffix(".debug"),)))
         run(sys.executable, "-m", "tecken.client", *files, environment=client)
         content = debug.read_bytes()
         debug.unlink()
-        yield Build(
-            program, content, build_id, f"0x{address}", of_go, {**os.environ, "DEBUGINFOD_URLS": site.url}
-        )
+        source.unlink()
+        headers = home / "headers"
+        headers.write_text(f"Auth-Token: {make_token(site, 'storage.view_sources')}\n")
+        of_clients = {"DEBUGINFOD_URLS": site.url, "DEBUGINFOD_HEADERS_FILE": str(headers)}
+        environment = {**os.environ, **of_clients}
+        yield Build(program, source, content, build_id, f"0x{address}", of_go, environment)
+
+
+def make_token(site: Site, permission: str) -> str:
+    return site.manage("createtoken", "ci@example.com", "--permission", permission, "--create-user").strip()
 
 
 def build_go(home: Path) -> Path | None:
@@ -145,6 +157,24 @@ def test_debuginfod_find_downloads_files_and_sections(build: Build, environment:
         assert Path(path).read_bytes() == content
     path = run("debuginfod-find", "section", build.build_id, ".text", environment=environment).strip()
     assert Path(path).read_bytes() in build.program.read_bytes()
+
+
+def test_debuginfod_find_downloads_the_source_with_a_token(build: Build, environment: dict[str, str]) -> None:
+    need("debuginfod-find")
+    command = ("debuginfod-find", "source", build.build_id, str(build.source))
+    path = run(*command, environment=environment).strip()
+    assert Path(path).read_text() == SOURCE
+    del environment["DEBUGINFOD_HEADERS_FILE"]
+    environment["DEBUGINFOD_CACHE_PATH"] += "-without"
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=ENDS_WITHIN, check=False)
+    assert ended.returncode != 0
+
+
+def test_gdb_lists_the_source(build: Build, environment: dict[str, str]) -> None:
+    need("gdb")
+    enable, show = ("-iex", "set debuginfod enabled on"), ("-ex", "list broken")
+    text = run("gdb", "-batch", "-nx", *enable, *show, build.program, environment=environment)
+    assert re.search(r"^3\t    return numbers\[10\];$", text, re.MULTILINE), text
 
 
 @pytest.mark.parametrize("version", ["14", "19"])
