@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from tecken.client.files import Found, SymbolFile, find
 from tecken.client.modules import Finding, check, describe
 from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater, own_version
+from tecken.client.sources import bundle_sources
 from tecken.client.uploads import Outcome, send_archives, send_direct
 from tecken.symbols.layouts import FileType
 
@@ -29,6 +31,9 @@ EPILOG: Final = """\
 Native files (ELF, PE, PDB, Mach-O, dSYM, WebAssembly) are found by their content, whatever their names, and
 are stored below the ids in them. `tecken-upload check PATH...` shows these ids, and which files will not
 symbolicate and why, without a server.
+
+With `--sources ROOT` the source files below ROOT are sent, too, in a bundle for each module. tecken-dump or
+llvm-dwarfdump lists those of native files.
 
 The token needs the permission upload.upload_symbols or upload.upload_try_symbols. Give it in TECKEN_TOKEN or
 in a file: every user of the machine can see the arguments of a command.
@@ -56,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == [CHECK]:
         return _check(given[1:])
     options = _options(given)
+    if options.sources and not options.sources.is_dir():
+        _print_error(f"no such directory: {options.sources}")
+        return USAGE
     found = find(options.paths, options.extensions)
     for note in [*found.notes, *_describe_problems(found)]:
         _print_error(f"warning: {note}")
@@ -64,10 +72,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found.files:
         _print_error("no symbol files found")
         return USAGE
-    if options.dry_run:
-        _print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files))
-        return SOME_FAILED if found.problems else DONE
-    return _upload(found, options)
+    with TemporaryDirectory(prefix="tecken-upload-") as directory:
+        if options.sources:
+            _add_source_bundles(found, options.sources, Path(directory))
+        if options.dry_run:
+            _print(*(f"{file.key}\t{file.size}\t{file.path}" for file in found.files))
+            return SOME_FAILED if found.problems else DONE
+        return _upload(found, options)
+
+
+def _add_source_bundles(found: Found, root: Path, directory: Path) -> None:
+    """Add the source bundles of the modules to the files, and print what is in them."""
+    before = len(found.problems)
+    for bundle in bundle_sources(found.modules, root, directory, found.problems):
+        if bundle.file:
+            found.files.append(bundle.file)
+        # On standard error: with --dry-run, standard output is a list of files.
+        _print_error(
+            f"{bundle.name}: {bundle.found} source files below {root}, {bundle.left_out} others left out"
+        )
+    for problem in found.problems[before:]:
+        _print_error(problem)
 
 
 def _describe_problems(found: Found) -> list[str]:
@@ -227,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=".A,.B",
         help="take only native files with these endings from directories (default: all that begin like a "
         f"native file). {FileType.SYMBOL_FILE.suffix} files are always taken",
+    )
+    add(
+        "--sources",
+        type=Path,
+        metavar="ROOT",
+        help="also send the source files that the debug information names and that are below this directory",
     )
     add("--dry-run", action="store_true", help="list the files that would be sent: key, bytes, path")
     return parser
