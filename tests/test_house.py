@@ -45,9 +45,10 @@ MAXIMA = {
     # that a redirect may have, one for the file in a CAB file, and one for whole build ids. Source code has
     # three: the format of bundles, the files in storage, and the endpoint for them. Source code has four: the
     # format of bundles, the files in storage, the endpoint for them, and the bundles that tecken-upload
-    # makes.
+    # makes. Source code has five: the format of bundles, the files in storage, the endpoint for them, lines
+    # on pages, and the bundles that tecken-upload makes.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=249),
+    "modules": Limit(goal=200, bound=250),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

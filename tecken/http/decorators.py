@@ -204,15 +204,6 @@ def check_source_access(request: HttpRequest) -> None:
         raise Forbidden(f"Source code needs the permission {VIEW_SOURCES}")
 
 
-def may_read_sources(request: HttpRequest) -> bool:
-    """Return whether the caller may read source code. Raises LockedOut and Unavailable."""
-    try:
-        check_source_access(request)
-    except Forbidden:
-        return False
-    return True
-
-
 def raise_refusal(request: HttpRequest) -> None:
     """Raise the error with which the front has refused to read the body, if it has."""
     if refusal := request.META.get(REFUSAL):

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -39,6 +39,7 @@ from tecken.symbolication.crash_reports.parse import parse_report
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, ReportModule, Thread
 from tecken.symbolication.service import Parts, symbolicate
 from tecken.web.auth import SitePage, View, open_page, render_errors
+from tecken.web.excerpts import Excerpt, Excerpts, excerpts_for
 from tecken.web.formatting import explanation_address
 
 NO_SYMBOLS = "No source has its symbols."
@@ -65,10 +66,11 @@ class SourceLine(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Function of a frame, or one that was inlined into it."""
+    """Function of a frame, or one that was inlined into it, with the source around its line."""
 
     function: str
     at: SourceLine | None
+    source: Excerpt = ()
 
 
 class StackRow(NamedTuple):
@@ -129,8 +131,10 @@ def find_source(file: str, line: int | None) -> SourceLine:
     return SourceLine(path, line, url.format(line=line or 1, **parts))
 
 
-def symbolicate_report(parts: Parts, paste: ParsedReport) -> SymbolicatedReport:
-    """Return a crash report with the functions of its frames.
+def symbolicate_report(
+    parts: Parts, paste: ParsedReport, excerpts: Excerpts | None = None
+) -> SymbolicatedReport:
+    """Return a crash report with the functions of its frames, and with source lines from `excerpts`.
 
     Raises:
         Unavailable: No module could be looked up.
@@ -142,7 +146,7 @@ def symbolicate_report(parts: Parts, paste: ParsedReport) -> SymbolicatedReport:
     result, debug = response["results"][0], response["debug"]
     stacks = zip(paste.threads, result["stacks"], strict=True)
     return SymbolicatedReport(
-        tuple(_symbolicated_thread(paste, thread, iter(frames)) for thread, frames in stacks),
+        tuple(_symbolicated_thread(paste, thread, iter(frames), excerpts) for thread, frames in stacks),
         tuple(_module_uses(paste, result, debug)),
         debug["time"],
     )
@@ -160,26 +164,35 @@ def _make_job(paste: ParsedReport) -> Job:
 
 
 def _symbolicated_thread(
-    paste: ParsedReport, thread: Thread, results: Iterator[dict[str, Any]]
+    paste: ParsedReport,
+    thread: Thread,
+    results: Iterator[dict[str, Any]],
+    excerpts: Excerpts | None = None,
 ) -> SymbolicatedThread:
     rows = (
-        _stack_row(paste, number, frame, next(results) if frame.module is not None else {})
+        _stack_row(paste, number, frame, next(results) if frame.module is not None else {}, excerpts)
         for number, frame in enumerate(thread.frames)
     )
     return SymbolicatedThread(thread.name, thread.crashed, tuple(rows))
 
 
-def _stack_row(paste: ParsedReport, number: int, frame: ReportFrame, result: dict[str, Any]) -> StackRow:
-    module = paste.modules[frame.module].debug_file if frame.module is not None else ""
-    call = _read_call(result) if "function" in result else None
-    inlines = tuple(map(_read_call, result.get("inlines", ())))
-    given = frame.given or (hex(frame.offset) if not module else "")
-    return StackRow(number, module, hex(frame.offset), call, inlines, given)
+def _stack_row(
+    paste: ParsedReport, number: int, frame: ReportFrame, result: dict[str, Any], excerpts: Excerpts | None
+) -> StackRow:
+    module = paste.modules[frame.module] if frame.module is not None else ReportModule("", "")
+    read = partial(_read_call, module, excerpts)
+    call = read(result) if "function" in result else None
+    inlines = tuple(map(read, result.get("inlines", ())))
+    given = frame.given or (hex(frame.offset) if not module.debug_file else "")
+    return StackRow(number, module.debug_file, hex(frame.offset), call, inlines, given)
 
 
-def _read_call(result: dict[str, Any]) -> Call:
-    file = result.get("file")
-    return Call(result.get("function") or "?", find_source(file, result.get("line")) if file else None)
+def _read_call(module: ReportModule, excerpts: Excerpts | None, result: dict[str, Any]) -> Call:
+    function, file, line = result.get("function") or "?", result.get("file"), result.get("line")
+    if not file:
+        return Call(function, None)
+    source = excerpts.around((module.debug_file, module.debug_id), file, line) if excerpts else ()
+    return Call(function, find_source(file, line), source)
 
 
 def _module_uses(paste: ParsedReport, result: dict[str, Any], debug: dict[str, Any]) -> Iterator[ModuleUse]:
@@ -352,7 +365,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     limits_services.usage().count("symbolicate", Cost(frames=frames))
     symbolication_services.note_build_ids(paste.build_ids)
     try:
-        report = symbolicate_report(parts(request), paste)
+        report = symbolicate_report(parts(request), paste, excerpts_for(request.user))
     except Unavailable as error:
         problem = f"{error}. Try again in a moment."
         response = _render_page(request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=problem)
