@@ -46,6 +46,8 @@ STATUS: dict[type[errors.TeckenError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.SourceDisabled: HTTPStatus.NOT_FOUND,
+    errors.NotAsked: HTTPStatus.NOT_FOUND,
+    errors.IncompleteId: HTTPStatus.NOT_FOUND,
     errors.AccessDenied: HTTPStatus.NOT_FOUND,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Throttled: HTTPStatus.SERVICE_UNAVAILABLE,
