@@ -35,18 +35,13 @@ MAXIMA = {
     # purpose stands next to the code. Neither of the next two figures counts it.
     # The goal of 200 modules was set for fewer formats and protocols. Each native format has a module of its
     # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
-    # in storage have four: the form of content, content and references, their rows, and their check. Two
+    # in storage have four: the form of content, content and references, their rows, and their check. Download
     # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
-    # CAB files have three: their headers, the engine in Python, and their place in uploads. RPM packages
-    # have one. Symbol stores of symstore have two: their layout, and their import. Pages and the API share
-    # the search by any id. The addresses that an upload by URL and a redirect of an upstream may have are in
-    # one, too. Upstreams have one for the addresses that a redirect may have, and one for the file in a CAB
-    # file. Upstreams have one for each protocol, one for entries, one for native files, one for the addresses
-    # that a redirect may have, one for the file in a CAB file, and one for whole build ids. Source code has
-    # three: the format of bundles, the files in storage, and the endpoint for them. Source code has four: the
-    # format of bundles, the files in storage, the endpoint for them, and the bundles that tecken-upload
-    # makes. Source code has five: the format of bundles, the files in storage, the endpoint for them, lines
-    # on pages, and the bundles that tecken-upload makes.
+    # CAB files have four: their headers, the engine in Python, the file in one, and their place in uploads.
+    # RPM packages have one. Stores of symstore have two: their layout, and their import. Upstreams have six:
+    # one for each protocol, entries, native files, addresses, and whole build ids. Source code has five: the
+    # format of bundles, storage, its place in the API and on the page, and bundles that the client makes.
+    # Pages and the API share the search by any id.
     # Raise the bound with a reason.
     "modules": Limit(goal=200, bound=250),
     "short_modules": Limit(goal=0.12, bound=0.12),

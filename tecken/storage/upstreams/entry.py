@@ -30,8 +30,8 @@ PRESETS: Final[Mapping[str, str]] = {
 }
 """Public servers, by the names of SYMBOL_PRESETS.
 
-Sources: Debian, debuginfod(1) and /etc/debuginfod; Fedora, Debuginfod in its wiki; Microsoft, "Microsoft
-public symbol server"; Mozilla, "Using the Mozilla symbol server".
+Sources: Debian and Fedora, "Debuginfod" in their wikis; Microsoft, "Microsoft public symbol server"; Mozilla,
+"Using the Mozilla symbol server".
 """
 
 
