@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from cachetools import LRUCache
 from django.conf import settings
 
 from tecken.errors import Malformed, NotFound, Unavailable
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 CHUNK_BYTES: Final = 1 << 20
+# Small content that was read lately, in bytes of one process: debuggers of one build request the same files.
+SMALL_BYTES: Final = 64 << 10
+MAX_SMALL_BYTES: Final = 8 << 20
 # One line: magic and version, SHA-256, bytes. All references have the same length.
 REFERENCE_BYTES: Final = 100
 _MAGIC: Final = [b"tecken-blob", b"1"]
@@ -55,6 +60,8 @@ class Blobs:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        self._small: LRUCache[str, bytes] = LRUCache(MAX_SMALL_BYTES, getsizeof=len)
+        self._lock = Lock()
 
     def stat(self, digest: str) -> Stored:
         """Return size, etag and time of content as stored. Raises NotFound."""
@@ -75,8 +82,34 @@ class Blobs:
     def read(self, content: FileContent, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Read the plain bytes from `start` to `end`, as `OwnFiles.read` does.
 
-        Of compressed content, only the frames that have these bytes are read.
+        Of compressed content, only the frames that have these bytes are read. Small content is read whole and
+        kept in memory: its hash is its name, so that it never changes.
         """
+        if not 0 < content.size <= SMALL_BYTES:
+            with self._read_stored(content, start, end) as chunks:
+                yield chunks
+            return
+        if start >= content.size:
+            raise Unavailable(f"{self._bucket.name}: {content.digest} has only {content.size} bytes")
+        yield iter([self._read_small(content)[start:end]])
+
+    def _read_small(self, content: FileContent) -> bytes:
+        with self._lock:
+            kept: bytes | None = self._small.get(content.digest)
+        if kept is not None:
+            return kept
+        with self._read_stored(content) as chunks:
+            kept = b"".join(chunks)
+        if len(kept) == content.size:
+            with self._lock:
+                self._small[content.digest] = kept
+        return kept
+
+    @contextmanager
+    def _read_stored(
+        self, content: FileContent, start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Read plain bytes from the storage."""
         stored = self.stat(content.digest)
         path = blob_path(content.digest)
         if stored.size == content.size:
@@ -108,7 +141,7 @@ class Blobs:
         """Read the content and return whether it has this size and hash. Raises NotFound."""
         digest, size = hashlib.sha256(), 0
         try:
-            with self.read(content) as chunks:
+            with self._read_stored(content) as chunks:
                 for chunk in chunks:
                     digest.update(chunk)
                     size += len(chunk)
@@ -121,6 +154,8 @@ class Blobs:
     def delete(self, digest: str) -> None:
         """Delete content, if it exists."""
         self._bucket.delete(blob_path(digest))
+        with self._lock:
+            self._small.pop(digest, None)
 
     def entries(self) -> Iterator[tuple[str, Stored]]:
         """Yield the SHA-256 and the `stat` of all content."""

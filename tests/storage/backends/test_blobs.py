@@ -226,3 +226,31 @@ def test_blobs_unreachable_storage_is_not_absent(ask: Ask, tmp_path_factory: pyt
     no_directory.write_text("")
     with pytest.raises(Unavailable):
         ask(Blobs(bucket_for(no_directory.as_uri())))
+
+
+def test_small_content_is_read_from_the_storage_once(files: ObjectFiles, bucket: CountingBucket) -> None:
+    content = TEXT[:60_000]
+    files.put(ONE, [content])
+    assert whole(files, ONE) == content
+    before = bucket.read
+    assert whole(files, ONE) == content
+    assert whole(files, ONE, 5, 70_000) == content[5:]
+    # The references only: they show that the file is still there and the same.
+    assert bucket.read == before + 2 * len(write_reference(FileContent(0, DIGEST)))
+    files.put(ONE, [b"other"])
+    assert whole(files, ONE) == b"other"
+    with pytest.raises(Unavailable), files.read(ONE, 5):
+        pass
+
+
+def test_small_content_that_was_damaged_is_not_intact(bucket: CountingBucket) -> None:
+    content = FileContent(5, sha256(b"small").hexdigest())
+    blobs = Blobs(bucket)
+    blobs.put(content, [b"small"])
+    with blobs.read(content) as chunks:
+        assert b"".join(chunks) == b"small"
+    Bucket.put(bucket, blob_path(content.digest), [b"other"])
+    assert not blobs.is_intact(content)
+    blobs.delete(content.digest)
+    with pytest.raises(NotFound), blobs.read(content):
+        pass
