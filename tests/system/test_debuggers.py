@@ -174,7 +174,7 @@ def test_gdb_lists_the_source(build: Build, environment: dict[str, str]) -> None
     need("gdb")
     enable, show = ("-iex", "set debuginfod enabled on"), ("-ex", "list broken")
     text = run("gdb", "-batch", "-nx", *enable, *show, build.program, environment=environment)
-    assert re.search(r"^3\t    return numbers\[10\];$", text, re.MULTILINE), text
+    assert re.search(r"^4\t    return numbers\[10\];$", text, re.MULTILINE), text
 
 
 @pytest.mark.parametrize("version", ["14", "19"])
