@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser.chromium import Tab, chromium
 from tests.browser.people import log_in
 from tests.browser.site import GIVEN_UP, LIBC, OPERATOR, STACK, BrowsedSite
-from tests.system.site import ROOT
+from tests.system.site import ROOT, Site
 
 HOST = "symbols.example.com"
 IMAGES = ROOT / "docs" / "images"
@@ -66,7 +66,8 @@ SCENES: dict[str, Callable[[Tab], object]] = {
 class PicturedSite(BrowsedSite):
     """Without beat, whose samples of the last minutes would not go with the day before."""
 
-    worker = BrowsedSite.worker[:-1]
+    def start_worker(self) -> None:
+        Site.start_worker(self)
 
     def _start(self) -> None:
         from tests.browser import past  # noqa: PLC0415 - only now is Django set up
