@@ -50,6 +50,12 @@ def test_source_file_is_sent_with_the_headers_of_elfutils(reader: Client) -> Non
     assert (reply["X-DEBUGINFOD-FILE"], reply["Content-Type"]) == (MAIN, "application/octet-stream")
 
 
+def test_clients_of_try_files_get_regular_source_files(site: Makes, reader: Client) -> None:
+    assert body(reader.get(f"/try{ROOT}{MAIN}")) == TEXT[MAIN]
+    assert reader.get(f"/try{ROOT}/src/app/other.c").status_code == 404
+    assert site("upload_symbols", "other@example.com").client.get(f"/try{ROOT}{MAIN}").status_code == 403
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [
