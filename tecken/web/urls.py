@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tecken.web.pages import config, docs, health, home, jobs, missing, store, symbolicate, tokens, uploads
+from tecken.web.pages import (
+    api_docs,
+    config,
+    docs,
+    health,
+    home,
+    jobs,
+    missing,
+    store,
+    symbolicate,
+    tokens,
+    uploads,
+)
 
 PAGES = (
     home.PAGE,
@@ -18,8 +30,8 @@ PAGES = (
     config.HISTORY_PAGE,
     config.MAINTENANCE_PAGE,
     health.PAGE,
-    docs.API_PAGE,
-    docs.HELP_PAGE,
+    api_docs.PAGE,
+    docs.PAGE,
 )
 
 urlpatterns = [url for page in PAGES for url in page.urls]

@@ -50,7 +50,7 @@ api = DescribedAPI(
     version="1",
     description="Tokens, uploads, files, missing symbols, configuration and state of a symbols server.",
     urls_namespace="api",
-    # tecken.web.pages.docs has the page.
+    # tecken.web.pages.api_docs has the page.
     docs_url=None,
     parser=ObjectParser(),
 )

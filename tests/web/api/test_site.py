@@ -61,7 +61,7 @@ def test_operations_are_in_docs(client: Client) -> None:
     documented = (BASE_DIR / "docs" / "api.md").read_text()
     paths = client.get("/api/openapi.json").json()["paths"]
     for path, operations in paths.items():
-        url = re.escape(path).replace(r"\{", "<(?:int|str):").replace(r"\}", ">")
+        url = re.escape(path).replace(r"\{", "<(?:int|str|hex|path):").replace(r"\}", ">")
         for method in operations:
             assert re.search(rf"(`|^## ){method.upper()} {url}([`?]|$)", documented, re.M), f"{method} {path}"
 

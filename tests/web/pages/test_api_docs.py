@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from tecken.accounts.tokens import TOKEN_PERMISSIONS
-from tecken.web.pages.docs import Description, Operation
+from tecken.web.pages.api_docs import Description, Operation
 from tests.web.api.people import key_of, person
 
 
@@ -94,6 +94,23 @@ def test_operation_curl_is_one_command(operations: dict[str, Operation]) -> None
         assert ("-X" in words) == (operation.method != "GET")
         if "-d" in words:
             assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
+
+
+def test_operation_with_a_file_follows_redirects(operations: dict[str, Operation]) -> None:
+    operation = operations["GET /buildid/{build_id}/debuginfo"]
+    assert operation.is_file
+    assert operation.curl.startswith("curl -L -O https://symbols.example.com/buildid/BUILD_ID/debuginfo")
+
+
+def test_operation_of_source_code_needs_a_token(operations: dict[str, Operation]) -> None:
+    assert not operations["GET /buildid/{build_id}/source/{file}"].is_public
+    assert not operations["POST /source/v1"].is_public
+
+
+def test_operation_with_a_required_query_is_no_link(operations: dict[str, Operation]) -> None:
+    operation = operations["GET /metadata"]
+    assert operation.curl == "curl 'https://symbols.example.com/metadata?key=KEY&value=VALUE'"
+    assert not operation.is_link
 
 
 @pytest.mark.django_db
