@@ -147,6 +147,7 @@ class SymbolFile(models.Model):
             models.Index(fields=["common_id"], name="file_by_common_id"),
             models.Index(fields=["build_id"], opclasses=BEGINNING, name="file_by_build_id"),
             models.Index(fields=["code_file", "code_id"], name="file_by_code_id"),
+            models.Index(fields=["code_id"], name="file_by_code_id_alone"),
             models.Index(Lower("code_file"), "code_id", name="file_by_code_id_in_any_case"),
             models.Index(fields=["try_symbols", "created_at"], name="file_by_age"),
             models.Index(fields=["size"], name="file_by_size"),

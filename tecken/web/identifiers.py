@@ -18,6 +18,7 @@ from tecken.symbols.ids import (
     is_zero_debug_id,
     normal_debug_id,
 )
+from tecken.web.lists import build_identifier
 
 # A build may have several files, and may have been uploaded more than once.
 MAX_ROWS: Final = 100
@@ -43,16 +44,13 @@ def any_identifier(_field: str, text: str) -> Q:
     Raises InvalidInput.
     """
     some_id = normal_id(text)
-    # People know a build id in parts, such as `fb/66b3...`.
     return (
-        match_id(some_id)
-        | Q(code_id__in=(some_id, some_id.lower()))
-        | Q(build_id__startswith=some_id.lower())
+        match_id(some_id) | Q(code_id__in=(some_id, some_id.lower())) | build_identifier("build_id", some_id)
     )
 
 
 def match_id(some_id: str) -> Q:
-    """Return a condition for files with a debug id or build id, all with an index."""
+    """Return a condition for files with a debug id or build id."""
     debug_ids = {normal_debug_id(some_id), *debug_ids_of_code_id(some_id)}
     condition = Q(debug_id__in=debug_ids) | Q(native_id__in=debug_ids)
     return condition | Q(build_id=some_id.lower()) if len(some_id) >= SHORTEST_BUILD_ID else condition

@@ -110,7 +110,9 @@ def debug_identifier(field: str, text: str) -> Q:
 
 def build_identifier(field: str, text: str) -> Q:
     """Match a build id, or its beginning, in any case: people know it in parts, such as `fb/66b3...`."""
-    return start(field, text.replace("/", "").lower())
+    # SQLite uses the index for the range only, PostgreSQL for the beginning only. Hexadecimal digits follow.
+    beginning = text.replace("/", "").lower()
+    return start(field, beginning) & Q(**{f"{field}__gte": beginning, f"{field}__lt": f"{beginning}g"})
 
 
 def _compare(field: str, text: str, value: Callable[[str, str], int]) -> Q:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tecken.storage.models import SymbolFile
+from tecken.web.identifiers import find_modules
 from tests.web.api.people import key_of, person
 from tests.web.api.rows import file_of, upload_of
 
@@ -158,3 +162,47 @@ def test_syminfo_zero_id_is_not_found(client: Client) -> None:
         key=f"v1/mg.dll/{zeros}/mg.dll.sym", debug_file="mg.dll", debug_id=zeros, completed_at=timezone.now()
     )
     assert client.get(f"/api/syminfo/mg.dll/{zeros}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", [{"any_id": "5C2E3F4A1000"}, {"any_id": ELF["build_id"]}, {"build_id": "fb66"}]
+)
+def test_files_are_searched_by_id_with_indexes(client: Client, query: dict[str, str]) -> None:
+    """A site has millions of rows, so that a plan without an index would take minutes."""
+    key = key_of(person("audit@example.com", AUDITOR))
+    file_of(None)
+    with CaptureQueriesContext(connection) as queries:
+        listed(client, key, **query)
+    searches = [sql["sql"] for sql in queries if "build_id" in sql["sql"].partition(" WHERE ")[2]]
+    assert len(searches) == 2
+    for search in searches:
+        plan = plan_of(search)
+        assert "file_by_build_id" in plan
+        assert ("file_by_code_id_alone" in plan) == ("any_id" in query)
+        assert not re.search("SCAN upload_fileupload|Seq Scan", plan), plan
+
+
+@pytest.mark.parametrize("some_id", ["5C2E3F4A1000", ELF["build_id"].upper()])
+def test_modules_are_searched_by_id_with_indexes(some_id: str) -> None:
+    ids = [f"{number:033X}" for number in range(1000)]
+    SymbolFile.objects.bulk_create(
+        SymbolFile(key=some, debug_id=some, native_id=some, code_id=some, build_id=some) for some in ids
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as queries:
+        find_modules(some_id, shows_short_ids=True)
+    plan = plan_of(queries[0]["sql"])
+    for index in ("file_by_debug_id_alone", "file_by_native_id"):
+        assert index in plan
+    assert ("file_by_code_id_alone" in plan) == (some_id == "5C2E3F4A1000")
+    assert not re.search("SCAN upload_fileupload|Seq Scan", plan), plan
+
+
+def plan_of(sql: str) -> str:
+    """Return the plan of a query, on PostgreSQL the one for many rows: the indexes of the condition."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
+        cursor.execute(f"{'EXPLAIN' if connection.vendor == 'postgresql' else 'EXPLAIN QUERY PLAN'} {sql}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
