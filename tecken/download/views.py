@@ -207,9 +207,9 @@ def _respond_with_source(parse: ParseSource, request: HttpRequest, **names: str)
     wanted = parse(request.GET, **names)
     # Before the search, so that the response does not show which files there are.
     check_source_access(request)
-    found = find_source(debug_ids_of_code_id(wanted.build_id), wanted.path)
+    found = find_source(debug_ids_of_code_id(wanted.build_id), wanted.path, with_try=wanted.with_try)
     return _refuse_size(request, found.size) or _with_elfutils_headers(
-        send_source(request, storage_services.own_files(), found), found.size, found.path
+        send_source(request, storage_services.select_files(found.is_try), found), found.size, found.path
     )
 
 

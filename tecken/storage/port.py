@@ -255,10 +255,14 @@ class BuildIdRequest(NamedTuple):
 
 
 class SourceRequest(NamedTuple):
-    """A source file, requested by the build id of its ELF file in lower-case hex and its path."""
+    """A source file, requested by the build id of its ELF file in lower-case hex and its path.
+
+    `with_try` includes the bundles of try builds in the search.
+    """
 
     build_id: str
     path: str
+    with_try: bool = False
 
 
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.

@@ -38,7 +38,10 @@ _DEFLATE_WINDOW: Final = -15
 
 
 class StoredSource(NamedTuple):
-    """Source file in the content of a bundle: the member's bytes from `start` to `end`, unpacked `size`."""
+    """Source file in the content of a bundle: the member's bytes from `start` to `end`, unpacked `size`.
+
+    The bundle is among the regular files, or with `is_try` among those of try builds.
+    """
 
     path: str
     bundle: FileContent
@@ -46,6 +49,7 @@ class StoredSource(NamedTuple):
     end: int
     size: int
     modified: datetime
+    is_try: bool
 
     @property
     def etag(self) -> str:
@@ -64,8 +68,10 @@ def add_rows(blob: Blob, entries: Sequence[SourceEntry]) -> None:
     SourceFile.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 
-def find_source(debug_ids: Iterable[str], path: str) -> StoredSource:
-    """Return the source file with a path in the regular bundle of a debug id, of several the newest.
+def find_source(debug_ids: Iterable[str], path: str, *, with_try: bool) -> StoredSource:
+    """Return the source file with a path in the bundle of a debug id, of several the newest.
+
+    `with_try` includes the bundles of try builds, after the regular ones.
 
     Raises NotFound, or Unavailable when the database does not respond.
     """
@@ -75,19 +81,21 @@ def find_source(debug_ids: Iterable[str], path: str) -> StoredSource:
     bundles = SymbolFile.objects.identifying().filter(
         debug_id__in=list(debug_ids),
         key__endswith=FileType.SOURCES.suffix,
-        try_symbols=False,
         replaced_by=None,
     )
-    rows = bundles.filter(blob__sources__path=lookup_form(path)).order_by("-pk")
+    if not with_try:
+        bundles = bundles.filter(try_symbols=False)
+    rows = bundles.filter(blob__sources__path=lookup_form(path)).order_by("try_symbols", "-pk")
+    of_bundle = ("blob__size", "blob__sha256", "completed_at", "try_symbols")
     of_source = (f"blob__sources__{name}" for name in ("path", "start", "end", "size"))
     try:
-        row = rows.values_list(*of_source, "blob__size", "blob__sha256", "completed_at").first()
+        row = rows.values_list(*of_source, *of_bundle).first()
     except DatabaseError as error:
         raise Unavailable("the database does not answer") from error
     if row is None:
         raise NotFound("no source file with this path was uploaded for this id")
-    found, start, end, size, bundle_size, digest, modified = row
-    return StoredSource(found, FileContent(bundle_size, digest), start, end, size, modified)
+    found, start, end, size, bundle_size, digest, modified, is_try = row
+    return StoredSource(found, FileContent(bundle_size, digest), start, end, size, modified, is_try)
 
 
 @contextmanager

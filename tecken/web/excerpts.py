@@ -69,7 +69,7 @@ class Excerpts:
     def _read(self, module: tuple[str, str], file: str) -> Sequence[str]:
         try:
             debug_id = ObjectId.parse(*module).debug_id
-            found = find_source((debug_id, *debug_ids_of_code_id(debug_id)), file)
+            found = find_source((debug_id, *debug_ids_of_code_id(debug_id)), file, with_try=False)
             if found.size > self._bytes_left:
                 return ()
             self._bytes_left -= found.size

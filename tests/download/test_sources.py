@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ pytest_plugins = ["tests.upload.site"]
 pytestmark = pytest.mark.django_db
 ROOT = f"/buildid/{BUILD_ID}/source"
 MAIN = "/src/app/main.c"
+OF_TRY = "/src/app/try.c"
 BUNDLE = f"/libnative.so/{ELF_ID}/libnative.so.src.zip"
 TEXT = {**TEXTS, "/usr/src/a b/ä.c": b"ae", "C:\\src\\w.c": b"windows"}
 
@@ -27,12 +28,16 @@ def body(reply: Iterable[bytes]) -> bytes:
     return b"".join(reply)
 
 
+def post_bundle(client: Client, texts: Mapping[str, bytes]) -> None:
+    file = io.BytesIO(bundle(ELF_ID, texts))
+    file.name = "sources.zip"
+    assert client.post("/upload/", {"sources.zip": file}).status_code == 201
+
+
 @pytest.fixture
 def site(uploader: Makes) -> Makes:
     """Has a source bundle."""
-    file = io.BytesIO(bundle(ELF_ID, TEXT))
-    file.name = "sources.zip"
-    assert uploader().client.post("/upload/", {"sources.zip": file}).status_code == 201
+    post_bundle(uploader().client, TEXT)
     return uploader
 
 
@@ -50,10 +55,45 @@ def test_source_file_is_sent_with_the_headers_of_elfutils(reader: Client) -> Non
     assert (reply["X-DEBUGINFOD-FILE"], reply["Content-Type"]) == (MAIN, "application/octet-stream")
 
 
-def test_clients_of_try_files_get_regular_source_files(site: Makes, reader: Client) -> None:
+@pytest.fixture
+def trier(site: Makes) -> Client:
+    """Client with a token of try builds, which has sent another bundle of the same build."""
+    client = site("upload_try_symbols", "trier@example.com").client
+    post_bundle(client, {MAIN: b"changed", OF_TRY: b"of try"})
+    return client
+
+
+def test_source_files_of_try_builds_come_after_regular_ones(trier: Client, reader: Client) -> None:
     assert body(reader.get(f"/try{ROOT}{MAIN}")) == TEXT[MAIN]
+    assert body(reader.get(f"/try{ROOT}{OF_TRY}")) == b"of try"
     assert reader.get(f"/try{ROOT}/src/app/other.c").status_code == 404
-    assert site("upload_symbols", "other@example.com").client.get(f"/try{ROOT}{MAIN}").status_code == 403
+
+
+@pytest.mark.parametrize("path", [ROOT + OF_TRY, f"{ROOT}{OF_TRY}?try", f"{ROOT}/../source{OF_TRY}"])
+def test_source_files_of_try_builds_are_sent_below_try_alone(
+    trier: Client, reader: Client, path: str, runtime_options: Override
+) -> None:
+    assert reader.get(path).status_code == 404
+    runtime_options(source_code_public=True)
+    assert reader.get(path).status_code == 404
+    assert body(reader.get(ROOT + MAIN)) == TEXT[MAIN]
+
+
+def test_source_files_of_a_build_of_tries_alone_are_sent_below_try_alone(
+    uploader: Makes, runtime_options: Override
+) -> None:
+    client = uploader("upload_try_symbols").client
+    post_bundle(client, TEXT)
+    runtime_options(source_code_public=True)
+    assert client.get(ROOT + MAIN).status_code == client.get(BUNDLE).status_code == 404
+    assert body(client.get(f"/try{ROOT}{MAIN}")) == TEXT[MAIN]
+    assert body(client.get(f"/try{BUNDLE}")) == bundle(ELF_ID, TEXT)
+
+
+def test_source_files_of_try_builds_need_the_permission(trier: Client, client: Client) -> None:
+    for path in (OF_TRY, MAIN, "/absent.c"):
+        for other in (trier, client):
+            assert other.get(f"/try{ROOT}{path}").status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def post(builder: Uploader, content: bytes, name: str = "sources.zip", status: i
 
 
 def find(path: str, debug_id: str = ELF_ID) -> StoredSource:
-    return find_source([debug_id], path)
+    return find_source([debug_id], path, with_try=False)
 
 
 def text(path: str, debug_id: str = ELF_ID) -> bytes:

@@ -1,6 +1,6 @@
 """debuginfod: ELF files, sections of them, and source files, by build id.
 
-Below `/try`, try files are included, except for source files.
+Below `/try`, files of try builds are included.
 
 Source: the manual pages debuginfod(8) and debuginfod_find_debuginfo(3) of elfutils 0.192.
 """
@@ -48,6 +48,11 @@ def parse_source(_query: QueryDict, build_id: str, file: str) -> SourceRequest:
     return SourceRequest(_check_build_id(build_id), path)
 
 
+def parse_source_with_try(query: QueryDict, build_id: str, file: str) -> SourceRequest:
+    """Return the request for a source file below `/try/buildid/`. Raises InvalidInput."""
+    return parse_source(query, build_id, file)._replace(with_try=True)
+
+
 def _check_build_id(build_id: str) -> str:
     if not _BUILD_ID.fullmatch(build_id):
         raise InvalidInput("a build id is 2 to 64 bytes in hex digits")
@@ -55,7 +60,8 @@ def _check_build_id(build_id: str) -> str:
 
 
 SOURCE_PATTERNS: dict[str, Callable[..., SourceRequest]] = {
-    f"{root}buildid/<str:build_id>/source/<path:file>": parse_source for root in ("", "try/")
+    "try/buildid/<str:build_id>/source/<path:file>": parse_source_with_try,
+    "buildid/<str:build_id>/source/<path:file>": parse_source,
 }
 PATTERNS: dict[str, Callable[..., BuildIdRequest]] = {
     "try/buildid/<str:build_id>/<path:artifact>": parse_with_try,

@@ -58,9 +58,9 @@ def source_v1(request: HttpRequest, content: bytes) -> HttpResponse:
     if query.file not in _referenced_files(limits, query):
         raise NotFound("The requested path is not present in the symbolication frames")
     debug_id = query.module.debug_id
-    found = find_source((debug_id, *debug_ids_of_code_id(debug_id)), query.file)
+    found = find_source((debug_id, *debug_ids_of_code_id(debug_id)), query.file, with_try=limits.with_try)
     check_answer(found.size, limits.max_answer_bytes)
-    text = read_source(storage_services.own_files(), found).decode(errors="replace")
+    text = read_source(storage_services.select_files(found.is_try), found).decode(errors="replace")
     answer = {"symbolsLastModified": None, "sourceLastModified": None, "file": query.file, "source": text}
     return json_reply(orjson.dumps(answer))
 

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 from django.http import QueryDict
 
-from tecken.download.protocols.debuginfod import parse, parse_source, parse_with_try
+from tecken.download.protocols.debuginfod import (
+    parse,
+    parse_source,
+    parse_source_with_try,
+    parse_with_try,
+)
 from tecken.errors import InvalidInput
 from tecken.storage.port import BuildIdRequest, ElfPart, SourceRequest
 
@@ -58,6 +63,7 @@ def test_parse_unknown_artifact_is_refused(artifact: str) -> None:
 )
 def test_parse_source_path_is_absolute(file: str, path: str) -> None:
     assert parse_source(QueryDict(), ID.upper(), file) == SourceRequest(ID, path)
+    assert parse_source_with_try(QueryDict(), ID, file) == SourceRequest(ID, path, with_try=True)
 
 
 def test_parse_source_with_a_malformed_build_id_is_refused() -> None:

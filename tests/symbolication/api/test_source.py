@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey
 from tests.support.options import Override
@@ -136,6 +137,27 @@ def test_module_without_a_bundle_is_404(
     convert(ObjectId("libnative.so", ELF_ID))
     reply = ask(client)
     assert (reply.status_code, "no source file" in reply.json()["error"]) == (404, True)
+
+
+def test_source_of_a_try_build_needs_try(
+    native_builder: Uploader, uploader: Makes, runtime_options: Override
+) -> None:
+    trier = uploader("upload_try_symbols", "trier@example.com")
+    key = FileKey("libnative.so", ELF_ID, "libnative.so")
+    send(trier, key, "libnative.so")
+    post_bundle(trier, bundle(ELF_ID, TEXTS))
+    convert(ObjectId("libnative.so", ELF_ID))
+    symbolication_services.try_converter().convert(ObjectId("libnative.so", ELF_ID).in_try())
+    runtime_options(source_code_public=True)
+    assert ask(Client()).status_code == 404
+    reply = Client().post("/source/v1?try", QUERY, content_type="application/json")
+    assert reply.json()["source"].startswith("int steps;")
+    # With regular symbols of the same build, their frames refer to files that only the try build has.
+    send(native_builder, key, "libnative.so")
+    convert(ObjectId("libnative.so", ELF_ID))
+    assert (ask(Client()).status_code, "no source file" in ask(Client()).json()["error"]) == (404, True)
+    runtime_options(source_code_public=False)
+    assert Client().post("/source/v1?try", QUERY, content_type="application/json").status_code == 403
 
 
 def test_source_larger_than_a_response_is_413(site: Client, runtime_options: Override) -> None:
