@@ -26,7 +26,7 @@ from tecken.storage.source_code import StoredSource, open_source
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.pdb import PACKED_MAGIC
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.layouts import FileType
+from tecken.symbols.layouts import FileKey, FileType, symbol_file
 from tecken.symbols.pagefile.convert import symbol_file_text
 from tecken.symbols.pagefile.file import Header, read_header
 
@@ -123,12 +123,8 @@ def send_converted(request: HttpRequest, found: ConvertedSymbols) -> HttpRespons
 
     Raises NotFound or Unavailable when the page file was deleted or replaced since it was found.
     """
+    header = _read_header(found)
     read = partial(found.page_files.read, found.module)
-    try:
-        header = Header.parse(read_header(read))
-    except MalformedPageFile as error:
-        # As without a page file, the module is converted again.
-        raise NotFound(str(error)) from error
     packs = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     packed = {"Content-Encoding": "gzip"} if packs else {}
     etag = header.generation if packs else f"{header.generation}-unpacked"
@@ -139,6 +135,22 @@ def send_converted(request: HttpRequest, found: ConvertedSymbols) -> HttpRespons
         return response
     text = symbol_file_text(header, read)
     return _reply(headers, nullcontext(gzip_chunks(text) if packs else text))
+
+
+def converted_key(found: ConvertedSymbols) -> FileKey:
+    """Return the name of a symbol file that is made from native files: that of the file with their symbols.
+
+    Raises NotFound or Unavailable, as `send_converted` does.
+    """
+    return symbol_file(ObjectId(_read_header(found).metadata.debug_file, found.module.debug_id))
+
+
+def _read_header(found: ConvertedSymbols) -> Header:
+    try:
+        return Header.parse(read_header(partial(found.page_files.read, found.module)))
+    except MalformedPageFile as error:
+        # As without a page file, the module is converted again.
+        raise NotFound(str(error)) from error
 
 
 def send_from_upstream(

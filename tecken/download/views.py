@@ -13,7 +13,14 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.download.responses import is_msfz, send_converted, send_from_upstream, send_own, send_source
+from tecken.download.responses import (
+    converted_key,
+    is_msfz,
+    send_converted,
+    send_from_upstream,
+    send_own,
+    send_source,
+)
 from tecken.errors import NotFound, Unavailable
 from tecken.http.decorators import check_source_access, cors, get_only
 from tecken.http.ratelimit import caller_of, rate_limited
@@ -146,12 +153,20 @@ def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> Http
             response["Content-Type"] = MSFZ
         return response
     if isinstance(found, ConvertedSymbols):
+        # Stackwalkers that know a code id alone take the debug file and the debug id from a redirect.
+        if found.module.debug_id != wanted.key.debug_id:
+            return _redirect(request, wanted, converted_key(found))
         return send_converted(request, found)
     if isinstance(found, UpstreamFile):
         upstream = storage_services.search().upstream(found.upstream)
         return send_from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
+    return _redirect(request, wanted, found.key)
+
+
+def _redirect(request: HttpRequest, wanted: FileRequest, key: FileKey) -> HttpResponseBase:
+    """Return a redirect to the stored name of a file, with the query kept."""
     query = request.META.get("QUERY_STRING", "")
-    path = str(found.key._replace(file_name=f"msfz0/{found.key.file_name}") if wanted.is_msfz else found.key)
+    path = str(key._replace(file_name=f"msfz0/{key.file_name}") if wanted.is_msfz else key)
     return HttpResponseRedirect(f"{wanted.root}/{quote(path)}{query and '?'}{query}")
 
 

@@ -60,7 +60,6 @@ def body(response: Any) -> bytes:
         SYM,
         f"/another/{FRAMES_ID.lower()}/another.sym",
         f"/frames.so/{FRAMES_ID[:-1]}/frames.so.sym",
-        f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym",
     ],
 )
 def test_symbol_file_of_native_files_is_complete_under_any_name(native_builder: Uploader, path: str) -> None:
@@ -75,11 +74,27 @@ def test_symbol_file_of_native_files_is_complete_under_any_name(native_builder: 
     assert (head["ETag"], head["Content-Encoding"], head.content) == (response["ETag"], "gzip", b"")
 
 
-def test_symbol_file_of_a_pdb_is_found_by_code_file_and_code_id(native_builder: Uploader) -> None:
+def test_symbol_file_of_native_files_by_build_id_is_a_redirect_to_the_debug_id(
+    native_builder: Uploader,
+) -> None:
+    send(native_builder, *DEBUG)
+    send(native_builder, FileKey("frames.so", FRAMES_ID, "frames.so"), "frames.so")
+    response = get(f"/another/{FRAMES_BUILD_ID}/another.sym")
+    assert (response.status_code, response["Location"]) == (302, SYM)
+    assert get(SYM).status_code == 200
+
+
+def test_symbol_file_of_a_pdb_by_code_file_and_code_id_is_a_redirect_to_its_debug_id(
+    native_builder: Uploader,
+) -> None:
+    """Stackwalkers take the debug file and the debug id from the address."""
     send(native_builder, FileKey("unwind.pdb", UNWIND_ID, "unwind.pdb"), "unwind.pdb")
     send(native_builder, FileKey("unwind.exe", "CD6F5F244000", "unwind.exe"), "unwind.exe")
-    response = get("/unwind.exe/cd6f5f244000/unwind.sym")
-    lines = decompress(body(response)).decode().splitlines()
+    by_code_id = get("/unwind.exe/cd6f5f244000/unwind.sym")
+    location = f"/unwind.pdb/{UNWIND_ID}/unwind.sym"
+    assert (by_code_id.status_code, by_code_id["Location"]) == (302, location)
+    assert get("/unwind.exe/CD6F5F244000/unwind.sym", "HEAD")["Location"] == location
+    lines = decompress(body(get(location))).decode().splitlines()
     assert lines[0] == f"MODULE windows x86_64 {UNWIND_ID} unwind.pdb"
     assert get("/other.exe/CD6F5F244000/other.sym").status_code == 404
 
@@ -102,7 +117,7 @@ def test_symbol_file_is_there_although_it_was_remembered_as_missing(
     assert get(f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym").status_code == 404
     send(native_builder, *DEBUG)
     assert get(SYM, method).status_code == 200
-    assert get(f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym").status_code == 200
+    assert get(f"/frames.so/{FRAMES_BUILD_ID}/frames.so.sym").status_code == 302
 
 
 def test_symbol_file_is_another_one_after_another_upload(native_builder: Uploader) -> None:
