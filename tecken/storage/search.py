@@ -484,8 +484,8 @@ Off = Callable[[], Iterable[str]]
 class SwitchableSource:
     """An upstream that raises SourceDisabled while one of the texts of `off()` is in its URL or name.
 
-    It raises NotAsked for modules with names that the rules after its URL leave out. `is_served` tells
-    whether downloads find its files, too.
+    It raises NotAsked for modules with names, or of platforms, that the rules after its URL leave out.
+    `is_served` tells whether downloads find its files, too.
     """
 
     def __init__(self, upstream: Upstream, url: str, off: Off) -> None:
@@ -508,6 +508,8 @@ class SwitchableSource:
             raise SourceDisabled(f"{self.name} is switched off")
         if not self._entry.has_name(module.debug_file):
             raise NotAsked(f"{self.name}: not asked, it is set up for other names")
+        if not self._entry.has_platform(module):
+            raise NotAsked(f"{self.name}: not asked, it is set up for other platforms")
         with self.upstream.open(module) as chunks:
             yield chunks
 

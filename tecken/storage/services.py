@@ -24,9 +24,14 @@ from tecken.storage.dump import find_engine
 from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes, Requester
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
-from tecken.storage.upstreams import PROTOCOLS, BucketUpstream, DebuginfodUpstream, NativeParts
-from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry
+from tecken.storage.upstreams.bucket import BucketTransport
+from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry, join_platforms
 from tecken.storage.upstreams.http import HttpTransport
+from tecken.storage.upstreams.layouts import LAYOUTS
+from tecken.storage.upstreams.native import NativeReader
+from tecken.storage.upstreams.native_upstream import NativeUpstream
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
+from tecken.storage.upstreams.transport import FileTransport
 from tecken.symbols.ids import ObjectId
 
 Limits = Callable[[], FetchLimits]
@@ -40,12 +45,18 @@ def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
     Raises ValueError, without credentials in its text, for a URL of another kind.
     """
     entry = UpstreamEntry.parse(url)
-    if not entry.is_http:
-        return BucketUpstream(bucket_for(entry.url, limits, create=False), limits)
-    parts = NativeParts(
-        find_engine(), lambda: unpack_rules(limits()), lambda some_id: build_ids().find(some_id)
-    )
-    return PROTOCOLS[entry.protocol](HttpTransport(entry.http_url, limits), parts)
+    entry.check_layout()
+    transport = _transport_for(entry, limits)
+    if not entry.protocol:
+        return SymbolFileUpstream(transport)
+    reader = NativeReader(transport, find_engine(), lambda: unpack_rules(limits()))
+    return NativeUpstream(LAYOUTS[entry.protocol], reader, lambda some_id: build_ids().find(some_id))
+
+
+def _transport_for(entry: UpstreamEntry, limits: Limits) -> FileTransport:
+    if entry.is_http:
+        return HttpTransport(entry.place_url, limits)
+    return BucketTransport(bucket_for(entry.place_url, limits, create=False), limits)
 
 
 def upstreams_for(urls: Iterable[str], limits: Limits, off: Off) -> tuple[SwitchableSource, ...]:
@@ -137,7 +148,8 @@ def disk_space() -> DiskSpace:
 def upstreams() -> tuple[SwitchableSource, ...]:
     """Return the upstreams in the order in which they are searched: the only ones of this process."""
     presets = [PRESETS[name] for name in settings.SYMBOL_PRESETS]
-    return upstreams_for([*settings.SYMBOL_SOURCES, *presets], fetch_limits, upstreams_off)
+    entries = [*join_platforms(settings.SYMBOL_SOURCES), *presets]
+    return upstreams_for(entries, fetch_limits, upstreams_off)
 
 
 @per_process
@@ -147,8 +159,8 @@ def build_ids() -> BuildIds:
 
 
 def needs_build_ids() -> bool:
-    """Return whether an upstream finds files by whole build ids only."""
-    return any(isinstance(source.upstream, DebuginfodUpstream) for source in upstreams())
+    """Return whether an upstream finds ELF files, by whole build ids only."""
+    return any(isinstance(source.upstream, NativeUpstream) for source in upstreams())
 
 
 @per_process

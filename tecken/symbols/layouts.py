@@ -12,15 +12,11 @@ A layout maps `(ObjectId, FileType)` to a path, and back:
 | tecken   | `v1/` and the same                | uploaded files; `lc/` has an index of Windows names |
 |          | `rf/` and the same                | native files: a reference to their content          |
 |          | `blob/85/8561...` (SHA-256)       | content of native files, once for all equal files   |
-| symstore | `xul.pdb/44E4...7C2/xul.pdb`      | SymSrv servers, for PDB files; `xul.pd_` in a CAB   |
-|          | `xul.dll/5D8A5E191f0000/xul.dll`  | the same, for PE files by their code id             |
-| debugin- | `buildid/259a.../debuginfo`       | debuginfod servers; `executable` instead            |
-| fod      |                                   |                                                     |
 | pages    | `pages/` or `try/pages/`, and the | page files                                          |
 |          | folded `xul.pdb/44E4...7C2`       |                                                     |
 
-A new layout (ssqp, unified) gets a section here with two functions: one from an object
-and a file type to a path, one back, and a row in the table.
+A new layout gets a section here with two functions: one from an object and a file type to a path, one back,
+and a row in the table. Paths of native files at upstreams are in `tecken.storage.upstreams.layouts`.
 """
 
 from __future__ import annotations
@@ -235,29 +231,6 @@ def parse_blob_path(path: str) -> str | None:
     """Return the SHA-256 of the content at a path; None for any other path."""
     digest = path.rpartition("/")[2]
     return digest if _DIGEST.fullmatch(digest) and path == blob_path(digest) else None
-
-
-# Native files of upstreams.
-
-
-def symstore_paths(object_id: ObjectId) -> tuple[str, str]:
-    """Return the paths of a PDB in a symbol store, as it is and in a CAB file.
-
-    Source: Microsoft, "SymStore" and "SymSrv" in "Debugging Tools for Windows".
-    """
-    name = object_id.debug_file
-    return f"{name}/{object_id.debug_id}/{name}", f"{name}/{object_id.debug_id}/{name[:-1]}_"
-
-
-def symstore_code_path(object_id: ObjectId) -> str:
-    """Return the path of a PE file in a symbol store; the id of the object is its code id."""
-    name, code_id = object_id
-    return f"{name}/{code_id[:8]}{code_id[8:].lower()}/{name}"
-
-
-def debuginfod_path(build_id: str, part: str) -> str:
-    """Return the path of an ELF file of a debuginfod server. Source: elfutils, debuginfod(8)."""
-    return f"buildid/{build_id}/{part}"
 
 
 # Page files: one for every spelling of an object's name, and outside of the roots that uploads have.

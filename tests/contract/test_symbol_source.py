@@ -15,8 +15,9 @@ from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.files import OwnSymbols
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.port import FetchLimits, SymbolSource
-from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
+from tecken.storage.upstreams.bucket import BucketTransport
 from tecken.storage.upstreams.http import HttpTransport
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileType, symbol_file
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -26,6 +27,7 @@ pytest_plugins = ["tests.support.upstreams"]
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 TEXT = b"MODULE windows x86_64 44E4EC8C2F41492B9369D6B9A059577C2 xul.pdb\n" + b"FUNC 1000 10 0 f\n" * 200_000
+NAMED = b"MODULE Linux x86_64 %s x\n" % (b"A" * 33)
 LIMIT = 8 << 20
 LIMITED = partial(FetchLimits, max_bytes=LIMIT)
 
@@ -54,15 +56,15 @@ def local(tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True)
         path.write_bytes(stored)
 
-    return Place(BucketUpstream(bucket_for(tmp_path.as_uri(), create=False), LIMITED), put)
+    bucket = bucket_for(tmp_path.as_uri(), create=False)
+    return Place(SymbolFileUpstream(BucketTransport(bucket, LIMITED)), put)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> Place:
     bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
-    return Place(
-        BucketUpstream(bucket, LIMITED), lambda module, stored: bucket.put(path_of(module), [stored])
-    )
+    source = SymbolFileUpstream(BucketTransport(bucket, LIMITED))
+    return Place(source, lambda module, stored: bucket.put(path_of(module), [stored]))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def http(upstream: HttpUpstream) -> Iterator[Place]:
     def put(module: ObjectId, stored: bytes) -> None:
         upstream.script[f"/pre fix/{path_of(module)}"] = Reply(body=stored)
 
-    source = BreakpadUpstream(HttpTransport(f"{upstream.url}pre%20fix/", LIMITED))
+    source = SymbolFileUpstream(HttpTransport(f"{upstream.url}pre%20fix/", LIMITED))
     yield Place(source, put)
     source.close()
 
@@ -95,8 +97,8 @@ def whole(source: SymbolSource, module: ObjectId) -> bytes:
 
 
 def test_source_fetch_returns_the_stored_bytes(place: Place) -> None:
-    for stored in (TEXT, gzip.compress(TEXT, 1), b""):
-        module = ObjectId.parse("xul.pdb", f"{len(stored):033X}")
+    for number, stored in enumerate((TEXT, gzip.compress(TEXT, 1), TEXT.splitlines()[0])):
+        module = ObjectId.parse(f"{number}.pdb", MODULE.debug_id)
         place.put(module, stored)
         assert whole(place.source, module) == stored
 
@@ -118,8 +120,8 @@ def test_source_unknown_module_is_absent(place: Place) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_source_unusual_names_are_found(place: Place, name: str) -> None:
     module = ObjectId.parse(name, "A" * 33)
-    place.put(module, name.encode())
-    assert whole(place.source, module) == name.encode()
+    place.put(module, NAMED + name.encode())
+    assert whole(place.source, module) == NAMED + name.encode()
 
 
 def test_source_name_too_long_for_storage_is_absent(place: Place) -> None:

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.storage import services as storage_services
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tests.download.conftest import PATH, TEXT, XUL, Put
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -42,7 +42,7 @@ XUL_MODULE = ObjectId(XUL.debug_file, XUL.debug_id)
 def forget() -> None:
     """Also closes the connections."""
     for switched in storage_services.upstreams():
-        if isinstance(switched.upstream, BreakpadUpstream):
+        if isinstance(switched.upstream, SymbolFileUpstream):
             switched.upstream.close()
     services.discard_all()
 

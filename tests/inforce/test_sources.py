@@ -18,7 +18,7 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import COUNTS, upstream_file_key
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.store import port as store_keys
 from tecken.store import services as store_services
 from tecken.store.port import Missing
@@ -52,7 +52,7 @@ def web(
 def close() -> None:
     """The connections."""
     for switched in storage_services.upstreams():
-        if isinstance(switched.upstream, BreakpadUpstream):
+        if isinstance(switched.upstream, SymbolFileUpstream):
             switched.upstream.close()
 
 

@@ -8,7 +8,7 @@ from tecken.errors import NotFound, Unavailable
 from tecken.storage.port import FetchLimits
 from tecken.storage.search import SourceChain
 from tecken.storage.services import own_files_for, page_files_for, upstream_for, upstreams_for
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
 
@@ -23,15 +23,16 @@ def test_chain_for_urls_has_their_names_without_credentials(tmp_path: Path) -> N
     urls = ["https://user:secret@symbols.example/prefix", tmp_path.as_uri(), "gs://bucket/prefix"]
     chain = chain_for(urls)
     assert chain.name == f"https://symbols.example/prefix/, {tmp_path.as_uri()}, gs://bucket/prefix"
-    assert isinstance(upstream_for(urls[0]), BreakpadUpstream)
+    assert isinstance(upstream_for(urls[0]), SymbolFileUpstream)
 
 
 def test_chain_for_upstream_directory_reads_paths_without_prefix(tmp_path: Path) -> None:
     file = tmp_path / "xul.pdb" / MODULE.debug_id / "xul.sym"
     file.parent.mkdir(parents=True)
-    file.write_bytes(b"MODULE")
+    text = b"MODULE windows x86_64 %s xul.pdb\n" % MODULE.debug_id.encode()
+    file.write_bytes(text)
     with chain_for([(tmp_path / "absent").as_uri(), tmp_path.as_uri()]).open(MODULE) as chunks:
-        assert list(chunks) == [b"MODULE"]
+        assert list(chunks) == [text]
 
 
 def test_upstream_for_missing_directory_is_could_not_ask(tmp_path: Path) -> None:

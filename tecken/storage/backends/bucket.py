@@ -75,6 +75,11 @@ class Bucket:
         self._create = create
 
     @property
+    def directory(self) -> Path | None:
+        """Directory of the files; None where objects are no files."""
+        return self._directory
+
+    @property
     def is_local(self) -> bool:
         """Return whether the objects are files of a directory."""
         return self._directory is not None
@@ -330,7 +335,8 @@ def _cloud(url: str, limits: Callable[[], FetchLimits]) -> Callable[[], ObjectSt
 
 
 def _directory(parts: SplitResult, name: str) -> Path:
-    if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+    is_absolute = parts.path.startswith("/") and parts.path.strip("/")
+    if parts.netloc not in ("", "localhost") or not is_absolute:
         raise ValueError(f"{name}: expected file:///directory with an absolute path")
     return Path(os.path.normpath(unquote(parts.path)))
 

@@ -1,31 +1,40 @@
 """Entries of SYMBOL_SOURCES: the URL of an upstream, and the rules for its files.
 
     https://host/prefix/                    symbol files
-    symsrv+https://host/prefix/             SymSrv
-    debuginfod+https://host/prefix/         debuginfod
-    file:///directory, s3://bucket/prefix   symbol files in a directory or bucket
+    symsrv+https://host/prefix/             native files in the layout of SymSrv
+    symsrv+file:///directory                the same in a directory
+    symsrv+s3://bucket/prefix               the same in a bucket
 
-The rules are the fragment, which is sent to no server: `https://host/#served=no&names=lib*&names=ld-*`.
+The layouts are those of `tecken.storage.upstreams.layouts`. Each is in any place. The rules are the fragment,
+which is sent to no server: `https://host/#served=no&names=lib*&names=ld-*&platforms=linux`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tecken.errors import without_account
+from tecken.storage.upstreams.layouts import LAYOUTS
+from tecken.symbols.ids import ObjectId
+from tecken.symbols.platforms import Platform, Platforms, possible_platforms
 
-SYMSRV: Final = "symsrv"
-DEBUGINFOD: Final = "debuginfod"
-NATIVE: Final = (SYMSRV, DEBUGINFOD)
 HTTP: Final = ("http", "https")
 SERVED: Final[Mapping[str, bool]] = {"yes": True, "no": False}
+# Microsoft's server has files of Windows, and those of .NET for all systems. It need not learn the names of
+# all other modules.
+MICROSOFT_NAMES: Final = (
+    *("*.pdb", "*.dll", "*.exe", "*.sys", "*.ocx", "*.drv", "*.cpl", "*.scr"),
+    *("libcoreclr*", "libclr*", "libhost*", "libmscor*", "libnethost*", "libsystem.*native*"),
+    *("dotnet", "createdump"),
+)
 PRESETS: Final[Mapping[str, str]] = {
     "debian": "debuginfod+https://debuginfod.debian.net/",
     "fedora": "debuginfod+https://debuginfod.fedoraproject.org/",
-    "microsoft": "symsrv+https://msdl.microsoft.com/download/symbols/",
+    "microsoft": "symsrv+https://msdl.microsoft.com/download/symbols/#"
+    + "&".join(f"names={name}" for name in MICROSOFT_NAMES),
     "mozilla": "https://symbols.mozilla.org/",
 }
 """Public servers, by the names of SYMBOL_PRESETS.
@@ -36,11 +45,15 @@ Sources: Debian and Fedora, "Debuginfod" in their wikis; Microsoft, "Microsoft p
 
 
 class UpstreamEntry(NamedTuple):
-    """Upstream as an operator has set it up. `url` has no fragment; `names` are patterns, none for all."""
+    """Upstream as an operator has set it up.
+
+    `url` has no fragment. Without `names`, which are patterns, it has all; the same holds for `platforms`.
+    """
 
     url: str
     is_served: bool
     names: tuple[str, ...]
+    platforms: Platforms = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -48,33 +61,42 @@ class UpstreamEntry(NamedTuple):
         url, _, fragment = text.partition("#")
         entry = cls(url, is_served=False, names=())
         served = entry.is_served_by_default
-        names = []
+        names, platforms = [], set()
         for name, value in parse_qsl(fragment, keep_blank_values=True):
             if name == "names" and value:
                 names.append(value.lower())
             elif name == "served" and value in SERVED:
                 served = SERVED[value]
+            elif name == "platforms":
+                platforms |= _parse_platforms(value, url)
             else:
-                expected = "expected served=yes, served=no or names=PATTERN after #"
+                expected = "expected served=yes, served=no, names=PATTERN or platforms=LIST after #"
                 raise ValueError(f"{without_account(url)}: {expected}")
-        if served and entry.protocol in NATIVE:
+        if served and entry.protocol:
             raise ValueError(f"{without_account(url)}: native files are for symbolication only")
-        return entry._replace(is_served=served, names=tuple(names))
+        return entry._replace(is_served=served, names=tuple(names), platforms=frozenset(platforms))
 
     @property
     def is_http(self) -> bool:
         """Return whether an HTTP server has the files."""
-        return self._scheme[1] in HTTP and self.protocol in ("", *NATIVE)
+        return self._scheme[1] in HTTP
 
     @property
     def protocol(self) -> str:
-        """Protocol before the `+` of the scheme, "" for symbol files."""
+        """Layout before the `+` of the scheme, "" for symbol files."""
         return self._scheme[0]
 
     @property
-    def http_url(self) -> str:
-        """URL of the HTTP server."""
+    def place_url(self) -> str:
+        """URL of the HTTP server, bucket or directory."""
         return self.url.removeprefix(f"{self.protocol}+")
+
+    def check_layout(self) -> None:
+        """Raise ValueError, without credentials in its text, for a layout that does not exist."""
+        if self.protocol and self.protocol not in LAYOUTS:
+            raise ValueError(
+                f"{without_account(self.url)}: expected {', '.join(LAYOUTS)} or nothing before +"
+            )
 
     @property
     def is_served_by_default(self) -> bool:
@@ -89,7 +111,31 @@ class UpstreamEntry(NamedTuple):
         """Return whether the upstream may have symbols of a debug file. Case does not count."""
         return not self.names or any(fnmatchcase(debug_file.lower(), pattern) for pattern in self.names)
 
+    def has_platform(self, module: ObjectId) -> bool:
+        """Return whether the upstream may have symbols of a module of the platforms that it may be of."""
+        return not self.platforms or bool(self.platforms & possible_platforms(*module))
+
     @property
     def _scheme(self) -> tuple[str, str]:
         protocol, _, scheme = urlsplit(self.url).scheme.rpartition("+")
         return protocol, scheme
+
+
+def join_platforms(entries: Iterable[str]) -> list[str]:
+    """Return the entries of a list that was split at each comma, also at those between platforms."""
+    joined: list[str] = []
+    names = {platform.value for platform in Platform}
+    for entry in entries:
+        if joined and entry in names and "platforms=" in joined[-1].partition("#")[2]:
+            joined[-1] += f",{entry}"
+        else:
+            joined.append(entry)
+    return joined
+
+
+def _parse_platforms(text: str, url: str) -> set[Platform]:
+    try:
+        return {Platform(name) for name in text.split(",")}
+    except ValueError:
+        expected = ", ".join(platform.value for platform in Platform)
+        raise ValueError(f"{without_account(url)}: expected some of {expected} after platforms=") from None

@@ -19,7 +19,7 @@ import math
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -160,7 +160,7 @@ def _tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-# Transport
+# FileTransport
 
 USER_AGENT = "tecken/0.1.0"
 MOST_REDIRECTS = 5
@@ -221,12 +221,16 @@ class HttpTransport:
         )
         self._breaker = CircuitBreaker(self.name, FAILURES, rest, clock)
 
+    def new_deadline(self) -> float:
+        """Return when fetches that begin now must have ended, in the seconds of `time.monotonic()`."""
+        return time.monotonic() + self._limits().deadline
+
     @contextmanager
-    def get(self, path: str) -> Iterator[Iterator[bytes]]:
-        """Fetch the file at `path` below the base URL, in chunks as `SymbolSource.open` describes them."""
+    def get(self, path: str, ends: float = math.inf) -> Iterator[Iterator[bytes]]:
+        """Fetch the file at `path` below the base URL, as `FileTransport.get` describes it."""
         self._respect_pause()
         limits = self._limits()
-        ends = time.monotonic() + limits.deadline
+        ends = min(ends, time.monotonic() + limits.deadline)
         # The breaker covers the body too: a server that sends headers and then stalls is as broken as one
         # that does not respond.
         self._breaker.admit()
@@ -243,6 +247,10 @@ class HttpTransport:
             raise
         self._breaker.record_answer()
 
+    def spellings(self, path: str) -> Sequence[str]:
+        """Return the path: a server compares names without case, and maps them to tiers, itself."""
+        return [path]
+
     def public_url(self, path: str) -> str | None:
         """Return a URL from which anyone can read the file; None where that needs credentials."""
         return None if self._auth else f"{self.name}{quote(path)}"
@@ -258,7 +266,9 @@ class HttpTransport:
 
     def _fetch(self, path: str, limits: FetchLimits, ends: float) -> httpx.Response:
         try:
-            return _retry(limits.deadline)(self._attempt, f"{self.name}{quote(path)}", limits.timeout, ends)
+            # stamina warns of a time of 0.
+            retry = _retry(max(0.001, ends - time.monotonic()))
+            return retry(self._attempt, f"{self.name}{quote(path)}", limits.timeout, ends)
         except Throttled as error:
             self._quiet_until = self._clock() + (PAUSE if error.retry_after is None else error.retry_after)
             raise

@@ -6,12 +6,13 @@ file that is made of their text is all that is stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from django.conf import settings
 
@@ -19,55 +20,96 @@ from tecken.errors import Malformed, NotAsked, TooLarge, Unavailable, is_disk_fu
 from tecken.storage.cabinets import CHECKED_BYTES, UnpackRules, open_unpacked
 from tecken.storage.dump import DumpEngine, DumpLimits, dump, name_code_file
 from tecken.storage.port import NativeText
-from tecken.storage.upstreams.http import HttpTransport
+from tecken.storage.upstreams.symbol_files import check_symbols
+from tecken.storage.upstreams.transport import FileTransport
 from tecken.symbols.decompression import SMALL_BYTES, decompress
 from tecken.symbols.formats import FileReader, identify
 from tecken.symbols.formats.base import ObjectInfo
 from tecken.symbols.formats.cabinet import read_cabinet
-from tecken.symbols.ids import normal_debug_id
+from tecken.symbols.formats.elf import Elf
+from tecken.symbols.formats.macho import MachO
+from tecken.symbols.formats.pdb import Pdb
+from tecken.symbols.formats.pe import Pe
+from tecken.symbols.ids import GUID_DIGITS, normal_debug_id
+from tecken.symbols.layouts import FileType
+
+
+class IdCheck(NamedTuple):
+    """Format of a file, the name of its id in words, and the id in the form of `layouts.Identity`."""
+
+    format: str
+    title: str
+    id_name: str
+    find_id: Callable[[ObjectInfo], str]
+
+
+_ELF: Final = IdCheck(Elf.name, "ELF", "build id", lambda info: info.build_id)
+_MACHO: Final = IdCheck(MachO.name, "Mach-O", "UUID", lambda info: info.debug_id[:GUID_DIGITS].lower())
+CHECKS: Final[Mapping[FileType, IdCheck]] = {
+    FileType.PDB: IdCheck(Pdb.name, "PDB", "debug id", lambda info: normal_debug_id(info.debug_id)),
+    FileType.PE: IdCheck(Pe.name, "PE", "code id", lambda info: info.code_id.upper()),
+    FileType.DEBUG_ONLY: _ELF,
+    FileType.ELF: _ELF,
+    FileType.DSYM: _MACHO,
+    FileType.MACHO: _MACHO,
+}
 
 
 class FetchedFile(NamedTuple):
-    """Native file in a file without a name, and the object that its content names."""
+    """Native file in a file without a name, and the object that it was requested for.
+
+    `arch` chooses that object in a file for several processors; it is empty for other files.
+    """
 
     content: BinaryIO
     info: ObjectInfo
+    arch: str = ""
 
 
 class NativeReader:
     """Reader of the native files of one upstream.
 
     Args:
-        transport: The server.
+        transport: The server, bucket or directory.
         engine: The program that writes the text; None where none is installed.
         rules: Returns the limits in force for each file.
     """
 
     def __init__(
-        self, transport: HttpTransport, engine: DumpEngine | None, rules: Callable[[], UnpackRules]
+        self, transport: FileTransport, engine: DumpEngine | None, rules: Callable[[], UnpackRules]
     ) -> None:
         self.name = transport.name
-        self._transport = transport
+        self.transport = transport
         self._engine = engine
         self._rules = rules
 
     @contextmanager
-    def fetch(self, path: str, format_name: str) -> Iterator[FetchedFile]:
-        """Fetch a file of a format, plain, compressed or in a CAB file.
+    def fetch(
+        self, path: str, file_type: FileType, some_id: str, ends: float = math.inf
+    ) -> Iterator[FetchedFile]:
+        """Fetch a native file of a type, plain, compressed or in a CAB file.
+
+        `some_id` is that of `layouts.Identity`, `ends` the deadline of `FileTransport.get`.
 
         Raises:
             NotFound: The server does not have it, or does not give it.
             Unavailable: The server did not answer, or the disk has no room left.
             TooLarge: It exceeds a limit, as sent or unpacked.
-            Malformed: It is no file of this format.
+            Malformed: It is no file of this type, or has another id.
 
         Errors of the block about a file that cannot be used get the name of the upstream, too.
         """
         with self._errors(), TemporaryFile(dir=settings.SPOOL_DIR) as copy:
             rules = self._rules()
-            self._receive(path, copy, rules)
+            self._receive(path, copy, rules, ends)
             with _open_plain(copy, rules) as content:
-                yield FetchedFile(content, _identify(content, format_name))
+                yield _identify(content, CHECKS[file_type], some_id)
+
+    @contextmanager
+    def open_symbols(self, path: str, debug_id: str, ends: float = math.inf) -> Iterator[NativeText]:
+        """Fetch a symbol file, as `SymbolSource.open` does. Raises Malformed."""
+        with self.transport.get(path, ends) as chunks:
+            yield NativeText(check_symbols(chunks, debug_id, self.name), None, debug_id)
 
     @contextmanager
     def open_text(
@@ -82,7 +124,7 @@ class NativeReader:
         `others` are further files of the module, as in `dump`; `code_file` is the name of a PE file.
         """
         assert self._engine
-        dumping = partial(dump, self._engine, file.content, name, "", DumpLimits(), others=others)
+        dumping = partial(dump, self._engine, file.content, name, file.arch, DumpLimits(), others=others)
 
         def write(offsets: Iterable[int] = ()) -> Generator[bytes]:
             with closing(dumping(offsets=offsets)) as text:
@@ -100,12 +142,12 @@ class NativeReader:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._transport.close()
+        self.transport.close()
 
-    def _receive(self, path: str, copy: BinaryIO, rules: UnpackRules) -> None:
+    def _receive(self, path: str, copy: BinaryIO, rules: UnpackRules, ends: float) -> None:
         rules.check_disk()
         unchecked = 0
-        with self._transport.get(path) as chunks:
+        with self.transport.get(path, ends) as chunks:
             meter = _Meter(chunks)
             for chunk in decompress(meter, rules.max_bytes):
                 copy.write(chunk)
@@ -143,11 +185,16 @@ def _open_plain(copy: BinaryIO, rules: UnpackRules) -> Iterator[BinaryIO]:
         yield content
 
 
-def _identify(content: BinaryIO, format_name: str) -> ObjectInfo:
+def _identify(content: BinaryIO, check: IdCheck, some_id: str) -> FetchedFile:
+    """Return the file for the object with an id. Raises Malformed for a file without it."""
     objects = identify(FileReader(content, content.seek(0, 2)))
-    if len(objects) != 1 or objects[0].format != format_name:
-        raise Malformed(f"the file that it has sent is no {format_name.upper()} file")
-    return objects[0]
+    if not objects or any(info.format != check.format for info in objects):
+        raise Malformed(f"the file that it has sent is no {check.title} file")
+    for info in objects:
+        if check.find_id(info) == some_id:
+            return FetchedFile(content, info, info.arch if len(objects) > 1 else "")
+    found = ", ".join(check.find_id(info) or "none" for info in objects)
+    raise Malformed(f"the {check.title} file that it has sent has the {check.id_name} {found}, not {some_id}")
 
 
 class _Meter:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tecken.storage.cabinets import UnpackRules
-from tecken.storage.dump import DumpEngine, find_engine
+from tecken.storage.dump import find_engine
 from tecken.storage.port import FetchLimits
-from tecken.storage.upstreams.debuginfod import DebuginfodUpstream
 from tecken.storage.upstreams.http import HttpTransport
+from tecken.storage.upstreams.layouts import LAYOUTS
 from tecken.storage.upstreams.native import NativeReader
-from tecken.storage.upstreams.symsrv import SymSrvUpstream
+from tecken.storage.upstreams.native_upstream import NativeUpstream
+from tecken.storage.upstreams.transport import FileTransport
 from tecken.symbols.ids import ObjectId
 from tests.support.http_upstream import HttpUpstream
-from tests.upload.natives import BUILD_ID, ELF_ID, WINDOWS_ID
+from tests.upload.natives import ARM_ID, BUILD_ID, ELF_ID, WINDOWS_ID
 
 ELF_MODULE = ObjectId("libnative.so", ELF_ID)
 DEBUG_INFO = f"/buildid/{BUILD_ID}/debuginfo"
@@ -35,8 +37,9 @@ RATIO = 20
 class Natives(NamedTuple):
     """Upstreams of one server; `open_files` returns the files in the spool directory that are open."""
 
-    make_symsrv: Callable[..., SymSrvUpstream]
-    make_debuginfod: Callable[..., DebuginfodUpstream]
+    make: Callable[..., NativeUpstream]
+    make_symsrv: Callable[..., NativeUpstream]
+    make_debuginfod: Callable[..., NativeUpstream]
     open_files: Callable[[], list[str]]
 
 
@@ -52,21 +55,22 @@ def natives_of(upstream: HttpUpstream, spool: Path) -> Iterator[Natives]:
 
     with ExitStack() as made:
 
-        def make_reader(
+        def make(
+            scheme: str,
+            *build_ids: str,
             limits: FetchLimits = LIMITS,
             check_disk: Callable[[], None] = lambda: None,
-            engine: DumpEngine | None = None,
-        ) -> NativeReader:
+            transport: FileTransport | None = None,
+        ) -> NativeUpstream:
             rules = UnpackRules(limits.max_bytes, RATIO, check_disk)
-            transport = HttpTransport(upstream.url, lambda: limits)
-            made.callback(transport.close)
-            return NativeReader(transport, engine or find_engine(), lambda: rules)
-
-        def make_debuginfod(*build_ids: str, **rest: object) -> DebuginfodUpstream:
             found: Sequence[str] = build_ids or [BUILD_ID]
-            return DebuginfodUpstream(make_reader(**rest), lambda _debug_id: found)  # type: ignore[arg-type]
+            if transport is None:
+                transport = HttpTransport(upstream.url, lambda: limits)
+                made.callback(transport.close)
+            reader = NativeReader(transport, find_engine(), lambda: rules)
+            # The module of macOS has no build id.
+            return NativeUpstream(
+                LAYOUTS[scheme], reader, lambda debug_id: [] if debug_id == ARM_ID else found
+            )
 
-        def make_symsrv(**rest: object) -> SymSrvUpstream:
-            return SymSrvUpstream(make_reader(**rest))  # type: ignore[arg-type]
-
-        yield Natives(make_symsrv, make_debuginfod, open_files)
+        yield Natives(make, partial(make, "symsrv"), partial(make, "debuginfod"), open_files)

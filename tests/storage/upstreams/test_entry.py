@@ -11,10 +11,9 @@ from tecken.errors import NotAsked, SourceDisabled
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.search import SwitchableSource
-from tecken.storage.upstreams.breakpad import BreakpadUpstream, BucketUpstream
-from tecken.storage.upstreams.debuginfod import DebuginfodUpstream
-from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry
-from tecken.storage.upstreams.symsrv import SymSrvUpstream
+from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry, join_platforms
+from tecken.storage.upstreams.native_upstream import NativeUpstream
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tests.test_settings import load
 
@@ -38,7 +37,7 @@ def test_entry_policy_follows_from_the_url_and_its_rules(text: str, protocol: st
     entry = UpstreamEntry.parse(text)
     assert (entry.protocol, entry.is_served) == (protocol, is_served)
     assert entry.url == text.partition("#")[0]
-    assert entry.http_url == entry.url.removeprefix(f"{protocol}+")
+    assert entry.place_url == entry.url.removeprefix(f"{protocol}+")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +47,8 @@ def test_entry_policy_follows_from_the_url_and_its_rules(text: str, protocol: st
         ("https://user:secret@host/#served", "expected served=yes"),
         ("https://user:secret@host/#names=", "expected served=yes"),
         ("https://user:secret@host/#policy=x", "expected served=yes"),
+        ("https://user:secret@host/#platforms=windows,beos", "windows, linux, macos, wasm after"),
+        ("https://user:secret@host/#platforms=", "windows, linux, macos, wasm after"),
         ("symsrv+https://user:secret@host/#served=yes", "for symbolication only"),
     ],
 )
@@ -72,10 +73,40 @@ def test_entry_names_are_patterns(rules: str, name: str, expected: bool) -> None
     assert UpstreamEntry.parse(f"https://host/{rules}").has_name(name) is expected
 
 
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ("", "windows linux macos"),
+        ("#platforms=windows", "windows"),
+        ("#platforms=linux,macos", "linux macos"),
+        ("#platforms=linux&platforms=windows", "windows linux"),
+        ("#platforms=wasm", ""),
+    ],
+)
+def test_entry_platforms_are_those_of_the_modules_asked_for(rules: str, expected: str) -> None:
+    modules = {
+        "windows": ObjectId("xul.pdb", "A" * 33),
+        "linux": ObjectId("libc.so.6", "A" * 32 + "0"),
+        "macos": ObjectId("libSystem.dylib", "A" * 32 + "0"),
+    }
+    entry = UpstreamEntry.parse(f"https://host/{rules}")
+    assert " ".join(name for name, module in modules.items() if entry.has_platform(module)) == expected
+
+
+def test_platforms_may_have_commas_between_them() -> None:
+    entries = ["https://a/#platforms=windows", "linux", "https://b/#names=x", "wasm", "linux", "file:///c"]
+    joined = ["https://a/#platforms=windows,linux", "https://b/#names=x", "wasm", "linux", "file:///c"]
+    assert join_platforms(entries) == joined
+    assert join_platforms(["linux"]) == ["linux"]
+
+
 def test_source_is_not_asked_for_other_names() -> None:
     module = ObjectId("libc.so.6", "A" * 33)
     source = SwitchableSource(MemorySymbols({module: b"text"}), "file:///x#names=*.pdb", lambda: ())
     with pytest.raises(NotAsked, match="set up for other names"), source.open(module):
+        pytest.fail("opened")
+    other = SwitchableSource(MemorySymbols({module: b"text"}), "file:///x#platforms=macos", lambda: ())
+    with pytest.raises(NotAsked, match="set up for other platforms"), other.open(module):
         pytest.fail("opened")
     off = SwitchableSource(MemorySymbols(), "file:///x#names=*.pdb", lambda: ("file:///x",))
     with pytest.raises(SourceDisabled), off.open(module):
@@ -84,19 +115,22 @@ def test_source_is_not_asked_for_other_names() -> None:
 
 def test_upstream_of_a_scheme_has_its_kind_and_name() -> None:
     kinds = {
-        "https://host/": (BreakpadUpstream, "https://host/"),
-        "file:///directory": (BucketUpstream, "file:///directory"),
-        "symsrv+https://user:secret@host/x": (SymSrvUpstream, "symsrv+https://host/x/"),
-        "debuginfod+https://host/#names=lib*": (DebuginfodUpstream, "debuginfod+https://host/"),
+        "https://host/": (SymbolFileUpstream, "https://host/"),
+        "file:///directory": (SymbolFileUpstream, "file:///directory"),
+        "symsrv+https://user:secret@host/x": (NativeUpstream, "symsrv+https://host/x/"),
+        "debuginfod+https://host/#names=lib*": (NativeUpstream, "debuginfod+https://host/"),
+        "symsrv+file:///directory": (NativeUpstream, "symsrv+file:///directory"),
+        "buildid+file:///usr/lib/debug": (NativeUpstream, "buildid+file:///usr/lib/debug"),
+        "unified+s3://bucket/prefix": (NativeUpstream, "unified+s3://bucket/prefix"),
     }
     for url, (kind, name) in kinds.items():
         found = storage_services.upstream_for(url)
         assert (type(found), found.name) == (kind, name)
 
 
-@pytest.mark.parametrize("url", ["gopher+https://host/", "symsrv+file:///x", "symsrv://host/"])
+@pytest.mark.parametrize("url", ["gopher+https://host/", "symsrv+file:x", "symsrv://host/", "+https://h/"])
 def test_upstream_of_another_scheme_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"host|file"):
+    with pytest.raises(ValueError, match="expected"):
         storage_services.upstream_for(url)
 
 
@@ -105,7 +139,8 @@ def test_presets_come_after_the_sources(settings: Settings) -> None:
     settings.SYMBOL_PRESETS = [*PRESETS]
     services.discard_all()
     found = storage_services.upstreams()
-    assert [source.name for source in found] == ["https://first.example/", *PRESETS.values()]
+    public = [entry.partition("#")[0] for entry in PRESETS.values()]
+    assert [source.name for source in found] == ["https://first.example/", *public]
     assert [source.is_served for source in found] == [True, False, False, False, True]
     services.discard_all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,6 @@ import stamina
 
 from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
 from tecken.storage.port import FetchLimits
-from tecken.storage.upstreams.breakpad import BreakpadUpstream
 from tecken.storage.upstreams.http import (
     ATTEMPTS,
     FAILURES,
@@ -26,6 +26,7 @@ from tecken.storage.upstreams.http import (
     retry_after,
     worth_another_try,
 )
+from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tests.support.http_upstream import HttpUpstream, Reply
 
@@ -42,7 +43,7 @@ DEFAULT = FetchLimits()
 class Make(Protocol):
     def __call__(
         self, url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
-    ) -> BreakpadUpstream: ...
+    ) -> SymbolFileUpstream: ...
 
 
 @pytest.fixture
@@ -51,10 +52,10 @@ def make(upstream: HttpUpstream) -> Iterator[Make]:
 
         def make(
             url: str = "", limits: FetchLimits = DEFAULT, **settings: float | Callable[[], float]
-        ) -> BreakpadUpstream:
+        ) -> SymbolFileUpstream:
             transport = HttpTransport(url or upstream.url, lambda: limits, **settings)  # type: ignore[arg-type]
             made.callback(transport.close)
-            return BreakpadUpstream(transport)
+            return SymbolFileUpstream(transport)
 
         yield make
 
@@ -65,7 +66,7 @@ def _no_waiting_between_attempts() -> Iterator[None]:
         yield
 
 
-def whole(source: BreakpadUpstream) -> bytes:
+def whole(source: SymbolFileUpstream) -> bytes:
     with source.open(MODULE) as chunks:
         return b"".join(chunks)
 
@@ -180,8 +181,10 @@ def test_open_unannounced_size_counts_each_byte(
 
 
 def test_open_compressed_body_is_returned_unchanged(upstream: HttpUpstream, make: Make) -> None:
-    upstream.script[PATH] = Reply(body=b"\x1f\x8b not unpacked here", headers={"Content-Encoding": "gzip"})
-    assert whole(make()) == b"\x1f\x8b not unpacked here"
+    text = b"MODULE windows x86_64 %s xul.pdb\n" % MODULE.debug_id.encode()
+    packed = gzip.compress(text)
+    upstream.script[PATH] = Reply(body=packed, headers={"Content-Encoding": "gzip"})
+    assert whole(make()) == packed
     sent = upstream.requests[0].headers
     assert (sent["Accept-Encoding"], sent["User-Agent"]) == ("gzip, zstd", USER_AGENT)
 

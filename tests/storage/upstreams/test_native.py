@@ -15,6 +15,7 @@ import zstandard
 from pytest_django import Settings
 
 from tecken.errors import (
+    AccessDenied,
     IncompleteId,
     Malformed,
     NotAsked,
@@ -26,6 +27,7 @@ from tecken.errors import (
 from tecken.storage.port import NativeText, SymbolSource
 from tecken.storage.upstreams.native import NativeReader
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
+from tecken.symbols.layouts import FileType
 from tests.storage.upstreams.natives import (
     CODE,
     CODE_MODULE,
@@ -156,7 +158,7 @@ def test_symsrv_other_file_is_refused_with_its_id(
     other = (DATA / "unwind.pdb").read_bytes()
     upstream.script[PDB] = Reply(body=cabinet(other) if packed else other)
     why = reason(natives, natives.make_symsrv(), PDB_MODULE, Malformed)
-    assert re.fullmatch(rf"the PDB that it has sent has the debug id \w+, not {WINDOWS_ID}", why)
+    assert re.fullmatch(rf"the PDB file that it has sent has the debug id \w+, not {WINDOWS_ID}", why)
     upstream.script[PDB] = Reply(body=b"Symbol Not Found")
     assert reason(natives, natives.make_symsrv(), PDB_MODULE, Malformed) == (
         "the file that it has sent is no PDB file"
@@ -356,6 +358,35 @@ def test_debuginfod_tries_each_build_id_and_the_executable_last(
     assert [request.path for request in upstream.requests] == paths
 
 
+def test_all_fetches_of_a_module_have_one_deadline(
+    upstream: HttpUpstream, natives: Natives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines = []
+    fetch = NativeReader.fetch
+
+    def noted(reader: NativeReader, path: str, file_type: FileType, some_id: str, ends: float) -> object:
+        deadlines.append(ends)
+        return fetch(reader, path, file_type, some_id, ends)
+
+    monkeypatch.setattr(NativeReader, "fetch", noted)
+    with pytest.raises(NotFound):
+        whole(natives.make_debuginfod(*(f"{BUILD_ID[:32]}{end:08}" for end in range(4))), ELF_MODULE)
+    assert len(deadlines) == 8
+    assert len({*deadlines}) == 1
+
+
+def test_fetch_after_the_deadline_is_unavailable(upstream: HttpUpstream, natives: Natives) -> None:
+    upstream.script[DEBUG_INFO] = Reply(body=ELF_FILE)
+    source = natives.make_debuginfod(limits=LIMITS._replace(deadline=0.0))
+    assert "no answer in time" in reason(natives, source, ELF_MODULE, Unavailable)
+    assert upstream.requests == []
+
+
+def test_symsrv_program_in_a_cabinet_is_read(upstream: HttpUpstream, natives: Natives) -> None:
+    upstream.script |= {f"{CODE[:-1]}_": Reply(body=cabinet(PROGRAM)), PDB: Reply(body=PDB_FILE)}
+    assert whole(natives.make_symsrv(), CODE_MODULE).startswith("MODULE windows")
+
+
 PROGRAM = (DATA / "native.exe").read_bytes()
 
 
@@ -404,10 +435,14 @@ def test_debuginfod_that_has_no_file_is_absent(upstream: HttpUpstream, natives: 
     assert "404" in reason(natives, natives.make_symsrv(), PDB_MODULE, NotFound)
 
 
-def test_symsrv_that_refuses_a_file_is_asked_once(upstream: HttpUpstream, natives: Natives) -> None:
-    upstream.script[PDB] = Reply(403)
-    assert "refused: 403" in reason(natives, natives.make_symsrv(), PDB_MODULE, NotFound)
-    assert len(upstream.requests) == 1
+def test_refused_file_does_not_hide_the_next(upstream: HttpUpstream, natives: Natives) -> None:
+    """Buckets refuse files that they do not have to clients that may not list them."""
+    upstream.script |= {PDB: Reply(403), DEBUG_INFO: Reply(403)}
+    assert "refused: 403" in reason(natives, natives.make_symsrv(), PDB_MODULE, AccessDenied)
+    assert "refused: 403" in reason(natives, natives.make_debuginfod(), ELF_MODULE, AccessDenied)
+    upstream.script |= {PACKED_PDB: Reply(body=cabinet(PDB_FILE)), EXECUTABLE: Reply(body=ELF_FILE)}
+    assert whole(natives.make_symsrv(), PDB_MODULE)
+    assert whole(natives.make_debuginfod(), ELF_MODULE)
 
 
 ONE = (DATA / "one.so").read_bytes()
