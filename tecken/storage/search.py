@@ -37,6 +37,7 @@ from tecken.errors import (
     SourceDisabled,
     TeckenError,
     Throttled,
+    TooLarge,
     Unavailable,
 )
 from tecken.storage.backends.files import OwnSymbols
@@ -72,7 +73,7 @@ from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.symbols.pagefile.file import Header, read_header
 
 # Errors whose text is part of the reason why a module is missing.
-REASONS = (SourceDisabled, AccessDenied, IncompleteId, Malformed)
+REASONS = (SourceDisabled, AccessDenied, IncompleteId, Malformed, TooLarge)
 
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
@@ -86,7 +87,7 @@ class SourceChain:
     """Sources of symbol files, searched in order: the first that has the module is used.
 
     Raises NotFound only when every source has confirmed it, and SourceDisabled when every enabled one has.
-    Malformed is about a file that cannot be used, where no other source has the module.
+    Malformed and TooLarge are about a file that cannot be used, where no other source has the module.
     """
 
     def __init__(self, sources: Iterable[SymbolSource], record: Record = _discard) -> None:
@@ -125,8 +126,8 @@ class SourceChain:
                 return source.name, opened.enter_context(source.open(module))
             except (NotFound, Unavailable) as missing:
                 error = missing
-            except Malformed as unusable:
-                # An upstream that sends another file must not hide that of the next.
+            except (Malformed, TooLarge) as unusable:
+                # An upstream that sends another file, or too much, must not hide the file of the next.
                 error = unusable
             except TeckenError as failed:
                 error = failed
@@ -140,7 +141,7 @@ class SourceChain:
         if unavailable:
             return combined(unavailable)
         is_off = any(isinstance(error, SourceDisabled) for error in errors)
-        unusable = [error for error in errors if isinstance(error, Malformed)]
+        unusable = [error for error in errors if isinstance(error, Malformed | TooLarge)]
         if unusable and not is_off:
             return unusable[0]
         reasons = [str(error) for error in errors if isinstance(error, REASONS)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tecken.errors import AccessDenied, NotFound, TeckenError, Throttled, TooLarge, Unavailable
+from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.lookups import SourceResult
 from tecken.storage.search import SourceChain
@@ -70,8 +70,12 @@ def test_chain_open_with_throttled_sources_only_is_throttled() -> None:
     assert error.retry_after == 20
 
 
-def test_chain_open_file_over_the_limit_ends_the_search() -> None:
-    assert isinstance(refusal(MemorySymbols({MODULE: TooLarge("big")}), HERE), TooLarge)
+def test_chain_open_file_that_cannot_be_used_does_not_hide_the_next() -> None:
+    for error in (TooLarge("big"), Malformed("of another build")):
+        unusable = MemorySymbols({MODULE: error})
+        assert whole(unusable, HERE) == b"here"
+        assert refusal(unusable, NOWHERE) is error
+        assert isinstance(refusal(unusable, DOWN), Unavailable)
 
 
 @pytest.mark.parametrize("error", [NotFound("mine"), Unavailable("mine"), KeyError("mine")])
@@ -96,6 +100,6 @@ def test_chain_open_reports_the_result_of_each_source() -> None:
         assert told == [("nowhere", NotFound), ("down", Unavailable), ("here", None)]
     told.clear()
     too_much = MemorySymbols({MODULE: TooLarge("of 9 GB")}, name="large")
-    with pytest.raises(TooLarge), SourceChain([NOWHERE, too_much, HERE], hear).open(MODULE):
+    with SourceChain([NOWHERE, too_much, HERE], hear).open(MODULE):
         pass
-    assert told == [("nowhere", NotFound), ("large", TooLarge)]
+    assert told == [("nowhere", NotFound), ("large", TooLarge), ("here", None)]
