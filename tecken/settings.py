@@ -349,6 +349,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
+    "remove-old-fetched-symbols": {
+        "task": "tecken.symbolication.tasks.clean_fetched",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     "remove-old-misses": {
         "task": "tecken.download.tasks.clean",
         "schedule": 3600.0,

@@ -24,6 +24,7 @@ from tecken.monitoring.health.measurements import take_sample, update_sizing
 from tecken.redisclient.services import cache_client
 from tecken.runtimeconfig import service
 from tecken.services import per_process
+from tecken.symbolication import fetched
 from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.retention import Retention
@@ -68,6 +69,12 @@ def keep_upload(self: Task, number: int) -> None:
 def clean_uploads() -> None:
     """Remove old uploads. Safe to run twice; the next run finishes an interrupted one."""
     Retention(timezone.now()).run()
+
+
+@shared_task(name="tecken.symbolication.tasks.clean_fetched", ignore_result=True)  # type: ignore[untyped-decorator]
+def clean_fetched() -> None:
+    """Remove old symbols of upstreams. Safe to run twice; the next run finishes an interrupted one."""
+    fetched.remove_old(timezone.now())
 
 
 @per_process

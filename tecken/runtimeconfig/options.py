@@ -123,6 +123,9 @@ class Options(BaseModel):
 
     keep_try_days: int = retention(30, "Files of try builds.", ge=1, le=36_500)
     keep_regular_days: int = retention(730, "All other files.", ge=1, le=36_500)
+    keep_fetched_days: int = retention(
+        90, "Symbols from upstreams, which are fetched again when they are needed.", ge=1, le=36_500
+    )
     keep_missing_days: int = retention(30, "Missing symbols that are no longer requested.", ge=1, le=36_500)
     keep_missing_rows: int = retention(
         100_000, "Most missing symbols to keep; the least requested are dropped.", ge=1, le=100_000_000

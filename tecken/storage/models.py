@@ -230,6 +230,40 @@ class NativeName(models.Model):
         return f"{self.debug_file}/{self.debug_id}"
 
 
+class FetchedModule(models.Model):
+    """Module whose symbols came from an upstream: its page file is all that is stored of it.
+
+    `debug_file` and `debug_id` are those of `ObjectId.name` and of the request, and so of the page file. The
+    id may be a build id or a code id. `tecken.symbolication.fetched` has the only functions that write rows.
+    """
+
+    debug_file = models.CharField(max_length=KEY_CHARACTERS)
+    debug_id = models.CharField(max_length=128)
+    code_file = models.CharField(max_length=NAME_CHARACTERS, blank=True)
+    code_id = models.CharField(max_length=128, blank=True, help_text="of an ELF file its build id")
+    upstream = models.CharField(max_length=KEY_CHARACTERS, help_text="its name, without an account")
+    format = models.CharField(max_length=32, help_text="a format of tecken.symbols.formats")
+    received_size = models.BigIntegerField(
+        help_text="bytes of the symbol file, as received; of native files, unpacked"
+    )
+    stored_size = models.BigIntegerField(help_text="bytes of the page file")
+    fetched_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["debug_id", "debug_file"], name="fetched_module_once"),
+        )
+        indexes = (
+            models.Index(fields=["debug_file"], name="fetched_by_debug_file"),
+            models.Index(fields=["code_id"], name="fetched_by_code_id"),
+            models.Index(fields=["fetched_at"], name="fetched_by_age"),
+            models.Index(fields=["stored_size"], name="fetched_by_size"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.debug_file}/{self.debug_id}"
+
+
 def module_of(code_file: str, code_id: str, *, with_try: bool) -> ObjectId:
     """Return the newest module of a binary, a regular one before one of a try build.
 

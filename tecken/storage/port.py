@@ -73,7 +73,8 @@ class NativeText(Iterator[bytes]):
     the time; it raises Malformed. It is None for an engine that can only write the whole text.
 
     `debug_id` is that of the files, where they were found and compared by another id of the module: a whole
-    build id, or the code id of a PE file.
+    build id, or the code id of a PE file. Of files of an upstream, `format` is that of the main one, and
+    `size` their bytes.
     """
 
     def __init__(
@@ -81,14 +82,33 @@ class NativeText(Iterator[bytes]):
         chunks: Iterator[bytes],
         part: Callable[[Iterable[int]], Generator[bytes]] | None,
         debug_id: str = "",
+        format: str = "",
+        size: int = 0,
     ) -> None:
         self._chunks = chunks
         self.part = part
         self.debug_id = debug_id
+        self.format = format
+        self.size = size
 
     def __next__(self) -> bytes:
         """Return the next chunk."""
         return next(self._chunks)
+
+
+class FetchedText(Iterator[bytes]):
+    """Symbols from an upstream, in the chunks of `text`. `received` is the number of their bytes so far."""
+
+    def __init__(self, upstream: str, text: Iterator[bytes]) -> None:
+        self.upstream = upstream
+        self.text = text
+        self.received = 0
+
+    def __next__(self) -> bytes:
+        """Return the next chunk."""
+        chunk = next(self.text)
+        self.received += len(chunk)
+        return chunk
 
 
 class NativeStamp(NamedTuple):

@@ -58,6 +58,7 @@ from tecken.storage.lookups import (
 from tecken.storage.port import (
     BuildIdRequest,
     ElfPart,
+    FetchedText,
     FileRequest,
     NativeSource,
     OwnFiles,
@@ -502,7 +503,7 @@ class SwitchableSource:
         return any(text in self._entry.url or text in self.name for text in self._off() if text)
 
     @contextmanager
-    def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
+    def open(self, module: ObjectId) -> Iterator[FetchedText]:
         """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SourceDisabled."""
         # An error and not an empty result: the file may exist, so its absence must not be cached for long.
         if self.is_off:
@@ -512,7 +513,7 @@ class SwitchableSource:
         if not self._entry.has_platform(module):
             raise NotAsked(f"{self.name}: not asked, it is set up for other platforms")
         with self.upstream.open(module) as chunks:
-            yield chunks
+            yield FetchedText(self.name, chunks)
 
     def public_url(self, module: ObjectId) -> str | None:
         """Return the URL of a symbol file, as `Upstream.public_url` does, disabled or not."""

@@ -22,6 +22,7 @@ from tecken.store.port import Missing
 from tecken.symbolication.conversion.converter import (
     Converter,
     EarlyPublisher,
+    FetchRecords,
     Importer,
     MissingLifetimes,
     ModuleInvalidator,
@@ -159,6 +160,7 @@ def _build_converter(
         lifetimes=_missing_lifetimes,
         register=_register_name(),
         early=early,
+        fetched=_fetch_records(),
     )
 
 
@@ -167,6 +169,12 @@ def _register_name() -> Register:
     from tecken.storage.native import register_name  # noqa: PLC0415
 
     return register_name
+
+
+def _fetch_records() -> FetchRecords:
+    from tecken.symbolication.fetched import FetchedRecords  # noqa: PLC0415 - as in `_register_name`
+
+    return FetchedRecords()
 
 
 def _symbol_bytes() -> int:
@@ -280,26 +288,31 @@ def invalidate_native(
 ) -> None:
     """Remove everything derived from native files of these debug ids in one scope, under every name.
 
-    Call it after the rows of the changed files are written. Names are those that have a page file, and those
-    for which the last search found nothing, maybe by one of `other_ids`: the build id or code id.
+    Call it after the rows of the changed files are written. Names are those that have a page file, of former
+    files or of an upstream, and those for which the last search found nothing, maybe by one of `other_ids`:
+    the build id or code id.
 
     Raises:
         Unavailable: A page file may still exist; see `ModuleInvalidator.invalidate`.
     """
     from tecken.storage.native import registered_names  # noqa: PLC0415 - as in `_register_name`
+    from tecken.symbolication.fetched import fetched_names, forget  # noqa: PLC0415 - as in `_register_name`
 
+    some_ids = [*native_ids, *other_ids]
+    fetched = set() if is_try else fetched_names(some_ids)
     searched: set[ObjectId] = set()
     with suppress(Unavailable):
-        searched = storage_services.lookup_log().absent_names([*native_ids, *other_ids])
+        searched = storage_services.lookup_log().absent_names(some_ids)
     nameless = {ObjectId.without_name(native_id, is_try=is_try) for native_id in native_ids}
     searched = {module for module in searched if module.is_try == is_try}
     # Those of the ids first: see `Converter`.
     for module in nameless:
         (invalidate_module if converts else remove_derived)(module)
-    for module in (registered_names(native_ids, is_try=is_try) | searched) - nameless:
+    for module in (registered_names(native_ids, is_try=is_try) | searched | fetched) - nameless:
         with suppress(Unavailable):
             storage_services.lookup_log().forget(module)
         remove_derived(module)
+    forget(fetched)
 
 
 def note_build_ids(build_ids: Sequence[str]) -> None:

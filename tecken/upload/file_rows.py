@@ -22,6 +22,7 @@ from tecken.storage import services as storage_services
 from tecken.storage.models import CONVERTIBLE_FORMATS, NAME_CHARACTERS, UNKNOWN_FORMAT, Kind, SymbolFile
 from tecken.storage.port import FileContent, Stored
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.fetched import forget
 from tecken.symbols.formats import HEAD_BYTES, FileReader, format_of, recognise
 from tecken.symbols.formats.base import Format, ObjectInfo, UsabilityCheck
 from tecken.symbols.formats.cabinet import Cabinet, read_cabinet, unpacked_name
@@ -36,7 +37,7 @@ from tecken.symbols.ids import (
     is_zero_debug_id,
     normal_debug_id,
 )
-from tecken.symbols.layouts import FileKey, FileType, parse_storage_path, storage_path
+from tecken.symbols.layouts import FileKey, FileType, object_of, parse_storage_path, storage_path
 from tecken.upload.archive import IgnoredFile
 from tecken.upload.models import Upload
 
@@ -111,6 +112,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
     if isinstance(file, RefusedFile):
         return
     if file.outcome == "stored" or file.is_adopted:
+        _forget_fetched(upload, file.key)
         # The conversion finds a native file by its row, so this follows the row.
         native = SymbolFile.objects.native(try_symbols=upload.try_symbols)
         for row in native.filter(key=key).order_by("-pk")[:1]:
@@ -123,6 +125,13 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
             file.key,
             error,
         )
+
+
+def _forget_fetched(upload: Upload, key: FileKey) -> None:
+    """Delete the record that the symbols of a module came from an upstream: its symbol file is here now."""
+    module = object_of(key)
+    if module is not None and not upload.try_symbols:
+        forget([module])
 
 
 def remove_derived_of_native(row: SymbolFile, *, converts: bool = True) -> None:

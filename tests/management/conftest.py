@@ -16,7 +16,7 @@ Manage = Callable[..., str]
 
 
 @pytest.fixture
-def house(tmp_path: Path, settings: Settings, clear_redis_store: None) -> Iterator[Settings]:
+def house(tmp_path: Path, settings: Settings, clear_redis_store: None, db: None) -> Iterator[Settings]:
     """Empty storage, empty servers, and the samples as the only upstream."""
     settings.STORAGE_URL = f"file://{tmp_path}/storage"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]

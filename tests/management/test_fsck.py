@@ -14,8 +14,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tecken.storage import services as storage_services
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import FetchedModule, SymbolFile
 from tecken.storage.port import OwnFiles
+from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 from tecken.upload.models import Upload
@@ -152,8 +153,21 @@ def test_fsck_page_file_of_try_symbols_belongs_to_the_try_file(manage: Manage, s
 
 def test_fsck_page_file_of_an_upstream_is_no_problem(manage: Manage, house: Settings) -> None:
     storage_services.page_files().write(XUL, [page_file(sym(XUL))])
+    FetchedModule.objects.create(debug_file=XUL.name, debug_id=XUL.debug_id, received_size=1, stored_size=1)
     house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     assert told(manage) == ["0 files, 1 page files: 0 problems"]
+
+
+def test_fsck_page_file_without_a_record_is_removed(
+    manage: Manage, house: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was fetched while the database was down, or before there were records."""
+    monkeypatch.setattr(symbolication_services, "send_convert", lambda module: pytest.fail(str(module)))
+    storage_services.page_files().write(XUL, [page_file(sym(XUL))])
+    house.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
+    text = f"page file of {XUL}: there is no symbol file"
+    assert told(manage, "--repair") == [text, "0 files, 1 page files: 1 problems, repaired"]
+    assert told(manage) == ["0 files, 0 page files: 0 problems"]
 
 
 def test_fsck_unreachable_storage_fails_with_the_reason(manage: Manage, tmp_path: Path) -> None:

@@ -218,9 +218,13 @@ def test_cleanup_command_prints_what_it_removed(uploads: Uploads) -> None:
     said = StringIO()
     call_command("cleanup", "--dry-run", stdout=said)
     assert said.getvalue().startswith("would be removed: 1 files of ")
-    assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
+    assert said.getvalue().endswith(
+        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, 1 missing symbols\n"
+    )
     call_command("cleanup", stdout=said)
-    assert said.getvalue().endswith("1 of their rows, 1 uploads, 0 staged files, 1 missing symbols\n")
+    assert said.getvalue().endswith(
+        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, 1 missing symbols\n"
+    )
 
 
 def test_cleanup_command_without_storage_fails(

@@ -9,13 +9,17 @@ from django.utils import timezone
 
 from tecken.download import missing as missing_symbols
 from tecken.errors import Unavailable
+from tecken.symbolication import fetched as fetched_symbols
 from tecken.upload.retention import Retention
 
 
 class Command(BaseCommand):
     """Removal of everything that has been kept for long enough."""
 
-    help = "Remove uploads, staged files and missing symbols past their retention (options keep_*_days)."
+    help = (
+        "Remove uploads, staged files, symbols of upstreams and missing symbols past their retention "
+        "(options keep_*_days)."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command."""
@@ -28,6 +32,7 @@ class Command(BaseCommand):
         now = timezone.now()
         try:
             removed = Retention(now, dry_run=dry_run).run()
+            fetched = fetched_symbols.remove_old(now, dry_run=dry_run)
         except Unavailable as error:
             raise CommandError(f"{error}; the next run continues from here") from error
         missing = missing_symbols.remove_old(now, dry_run=dry_run)
@@ -35,5 +40,6 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{verb}: {removed.files:,} files of {removed.bytes:,} bytes, "
             f"{removed.rows:,} of their rows, {removed.uploads:,} uploads, {removed.staged:,} staged files, "
+            f"{fetched.modules:,} modules of upstreams of {fetched.bytes:,} bytes, "
             f"{missing:,} missing symbols"
         )

@@ -1,4 +1,4 @@
-"""Command `symbols`: add, import, show, check and reconvert stored symbols.
+"""Command `symbols`: add, import, show, check, reconvert and remove stored symbols.
 
 The check: storage, database and page files agree. It can repair differences. An upload stores a file,
 invalidates the symbols of the previous one and writes its row last (`tecken.upload.ingest`). So a file
@@ -12,16 +12,17 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
+from functools import partial, reduce
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, or_
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
+from django.utils import timezone
 from tqdm import tqdm
 
 from tecken.errors import BadModule, InvalidInput, NotFound, TeckenError, Unavailable
@@ -29,9 +30,10 @@ from tecken.management.blob_check import BlobCheck
 from tecken.management.commands.createtoken import find_user
 from tecken.management.text import header_lines, symbol_lines
 from tecken.storage import services as storage_services
-from tecken.storage.models import NativeName, SymbolFile
+from tecken.storage.models import FetchedModule, NativeName, SymbolFile
 from tecken.storage.port import OwnFiles, Stored
 from tecken.store.port import Missing
+from tecken.symbolication import fetched
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.reconversion import OutdatedModule, is_without_name
 from tecken.symbolication.frame_lookup import Terms, look_up
@@ -50,11 +52,11 @@ TRIES = 2
 
 
 class Command(BaseCommand):
-    """Subcommands add, import, show, fsck and reconvert."""
+    """Subcommands add, import, show, fsck, reconvert and fetched."""
 
     help = (
-        "Add symbol files to the storage, import a symbol store, show a module, check what is stored, or "
-        "convert it again."
+        "Add symbol files to the storage, import a symbol store, show a module, check what is stored, "
+        "convert it again, or list and remove symbols of upstreams."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -87,8 +89,8 @@ class Command(BaseCommand):
             "fsck",
             help="check that storage, database and page files agree",
             description="Report rows whose file is missing or is another one, page files that are older"
-            " than their symbol file or have none, and content of native files that is missing, damaged or"
-            " of no file. Uploads may continue at the same time.",
+            " than their symbol file or have none and are of no upstream, and content of native files that is"
+            " missing, damaged or of no file. Uploads may continue at the same time.",
         )
         fsck.add_argument(
             "--repair",
@@ -103,6 +105,7 @@ class Command(BaseCommand):
 
         self._add_reconvert(commands)
         self._add_import(commands)
+        self._add_fetched(commands)
 
     def _add_import(self, commands: Any) -> None:
         add = commands.add_parser(
@@ -129,10 +132,33 @@ class Command(BaseCommand):
         reconvert.add_argument("modules", metavar="FILE/ID", nargs="*", type=_parse_module, help=only)
         reconvert.add_argument("--dry-run", action="store_true", help="list the modules and convert nothing")
 
+    def _add_fetched(self, commands: Any) -> None:
+        fetched = commands.add_parser(
+            "fetched",
+            help="list or remove symbols of upstreams",
+            description="List the modules whose symbols came from upstreams, the oldest first, and the "
+            "totals of each upstream. Removed modules are fetched again when they are needed.",
+        )
+        fetched.add_argument(
+            "modules",
+            metavar="FILE/ID",
+            nargs="*",
+            type=_parse_module,
+            help="only these modules, default: all",
+        )
+        fetched.add_argument(
+            "--upstream", metavar="TEXT", help="only those of upstreams with this in their name"
+        )
+        fetched.add_argument("--days", metavar="N", type=int, help="only those fetched at least N days ago")
+        fetched.add_argument("--remove", action="store_true", help="remove them")
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run a subcommand."""
         if command == "add":
             self._add(options["paths"])
+        elif command == "fetched":
+            rows = _find_fetched(options["modules"], options["upstream"], options["days"])
+            self._fetched(rows, remove=options["remove"])
         elif command == "fsck":
             self._fsck(repair=options["repair"], content=options["content"])
         elif command == "import":
@@ -219,6 +245,20 @@ class Command(BaseCommand):
         with tqdm.external_write_mode():
             self.stderr.write(f"skipped {problem.name}: {problem.reason}")
 
+    def _fetched(self, rows: QuerySet[FetchedModule], *, remove: bool) -> None:
+        for row in rows.order_by("fetched_at", "pk").iterator():
+            line = f"{row}: {row.format} of {row.upstream}, {row.received_size:,} bytes, "
+            self.stdout.write(f"{line}{row.stored_size:,} stored, {row.fetched_at:%Y-%m-%d %H:%M}")
+        for upstream, modules, received, stored in fetched.totals_of_upstreams(rows):
+            line = f"{upstream}: {modules:,} modules, {received:,} bytes, {stored:,} stored"
+            self.stdout.write(line)
+        if remove:
+            try:
+                removed = fetched.remove_all(rows)
+            except Unavailable as error:
+                raise CommandError(f"{error}; run the command again to continue") from error
+            self.stdout.write(f"{removed.modules:,} modules removed, {removed.bytes:,} bytes")
+
     def _reconvert(self, modules: Sequence[ObjectId], *, dry_run: bool) -> None:
         outdated = failed = 0
         try:
@@ -241,6 +281,21 @@ class Command(BaseCommand):
             self.stderr.write(f"{module.debug_id} stays as it is: {error}")
             return False
         return True
+
+
+def _find_fetched(
+    modules: Sequence[ObjectId], upstream: str | None, days: int | None
+) -> QuerySet[FetchedModule]:
+    """Return the modules of upstreams that match all of the conditions that are given."""
+    rows = FetchedModule.objects.all()
+    if modules:
+        names = (Q(debug_file=module.name, debug_id=module.debug_id) for module in modules)
+        rows = rows.filter(reduce(or_, names))
+    if upstream:
+        rows = rows.filter(upstream__contains=upstream)
+    if days is not None:
+        rows = rows.filter(fetched_at__lte=timezone.now() - timedelta(days=days))
+    return rows
 
 
 def _describe(counts: Counts, dry_run: bool) -> str:
@@ -364,7 +419,6 @@ class Fsck:
     """
 
     def __init__(self, *, upstreams: bool, content: bool = False) -> None:
-        self._upstreams = upstreams
         self._content = content
         self.page_files = dict(storage_services.page_files().entries())
         self.former = list(storage_services.page_files().former())
@@ -378,6 +432,9 @@ class Fsck:
         self._native_names = {
             ObjectId(*name, is_try=is_try): native_id for *name, native_id, is_try in names.iterator()
         }
+        # After the page files, which are written after their records.
+        of_upstreams = FetchedModule.objects.values_list("debug_file", "debug_id")
+        self._fetched = {ObjectId(*name) for name in of_upstreams.iterator()} if upstreams else set()
 
     def find_problems(self) -> Iterator[Problem]:
         """Yield every difference."""
@@ -399,7 +456,9 @@ class Fsck:
         repair = partial(symbolication_services.invalidate_module, module)
         if stored and stored > written:
             yield Problem(f"page file of {module}: older than the symbol file", repair)
-        elif not stored and (module.is_try or not self._upstreams):
+        elif not stored and module not in self._fetched:
+            # Nothing is converted ahead of demand: it may be of an upstream.
+            repair = partial(symbolication_services.remove_derived, module)
             yield Problem(f"page file of {module}: there is no symbol file", repair)
 
     def _find_native(self, module: ObjectId) -> datetime | None:

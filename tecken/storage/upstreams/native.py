@@ -131,9 +131,10 @@ class NativeReader:
                 yield name_code_file(next(text, b""), code_file) if code_file else next(text, b"")
                 yield from text
 
+        size = sum(content.seek(0, 2) for content in (file.content, *others.values()))
         with closing(write()) as whole:
             part = write if self._engine.has_parts else None
-            yield NativeText(whole, part, normal_debug_id(file.info.debug_id))
+            yield NativeText(whole, part, normal_debug_id(file.info.debug_id), file.info.format, size)
 
     def check_engine(self) -> None:
         """Raise NotAsked where no engine could read a file, so that none is fetched."""

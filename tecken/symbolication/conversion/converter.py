@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tecken.errors import (
     Malformed,
@@ -20,10 +20,10 @@ from tecken.errors import (
 )
 from tecken.metrics import PREPARATION_SECONDS, PREPARATIONS
 from tecken.storage.backends.files import gzip_chunks
-from tecken.storage.port import NativeStamp, NativeText, OwnFiles, PageFiles, SymbolSource
+from tecken.storage.port import FetchedText, NativeStamp, NativeText, OwnFiles, PageFiles, SymbolSource
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.lock import ConversionLock
-from tecken.symbolication.conversion.page_file_builder import Conversion
+from tecken.symbolication.conversion.page_file_builder import Conversion, Converted
 from tecken.symbolication.conversion.status import ConversionTracker, EarlyFrames, dump_frame
 from tecken.symbolication.page_reader import read_header
 from tecken.symbols.ids import ObjectId, is_zero_debug_id, normal_debug_id
@@ -126,6 +126,16 @@ It returns the names that are not noted any more, and raises Unavailable.
 """
 
 
+class FetchRecords(Protocol):
+    """Records of the modules of upstreams. The methods raise nothing."""
+
+    def note(self, module: ObjectId, text: FetchedText, converted: Converted) -> None:
+        """Record a module before its page file is written."""
+
+    def forget(self, module: ObjectId) -> None:
+        """Delete the record of a module that was uploaded meanwhile."""
+
+
 class Converter:
     """Converter of modules on demand.
 
@@ -146,6 +156,9 @@ class Converter:
     With `early`, the requests that wait get their frames as soon as the text is scanned. Early frames follow
     the same rule, and one more: `early` refuses those of symbols that an upload has replaced since the text
     was opened.
+
+    With `fetched`, modules of upstreams are recorded, before their page file is written: a record without a
+    page file does no harm, and a page file without a record would never be removed.
     """
 
     def __init__(
@@ -160,8 +173,10 @@ class Converter:
         lifetimes: Callable[[], MissingLifetimes],
         register: Register | None = None,
         early: EarlyPublisher | None = None,
+        fetched: FetchRecords | None = None,
     ) -> None:
         self._early = early
+        self._fetched = fetched
         self._register = register
         self._source = source
         self._stamp = stamp
@@ -230,6 +245,8 @@ class Converter:
             self._page_files.delete(module)
             with suppress(StoreUnavailable):
                 self._store.forget(module)
+            if self._fetched:
+                self._fetched.forget(module)
         raise Unavailable(f"{module} is being uploaded again and again")
 
     def _convert_or_mark(
@@ -257,10 +274,13 @@ class Converter:
         revision = self._early.revision(requested) if self._early else None
         on_scan = partial(self._handle_scan, module, stamp, revision, requested=requested)
         with PREPARATION_SECONDS.time(), self._source.open(module) as chunks:
-            if isinstance(chunks, NativeText):
-                on_scan = partial(on_scan, debug_id=chunks.debug_id)
-                self._publish_part(requested, chunks, on_scan)
+            text = chunks.text if isinstance(chunks, FetchedText) else chunks
+            if isinstance(text, NativeText):
+                on_scan = partial(on_scan, debug_id=text.debug_id)
+                self._publish_part(requested, text, on_scan)
             with self._conversion.of(chunks, on_scan, native_id) as converted:
+                if self._fetched and isinstance(chunks, FetchedText):
+                    self._fetched.note(module, chunks, converted)
                 self._page_files.write(module, converted.chunks())
             PREPARATIONS.labels(result="ready").inc()
             return self._put(module, converted.header)

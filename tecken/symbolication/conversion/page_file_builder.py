@@ -70,6 +70,11 @@ class Converted(NamedTuple):
     header: Header
     pages: BinaryIO
 
+    @property
+    def size(self) -> int:
+        """Bytes of the page file."""
+        return len(self.header.raw) + self.pages.seek(0, 2)
+
     def chunks(self) -> Iterator[bytes]:
         """Return the bytes of the page file."""
         self.pages.seek(0)

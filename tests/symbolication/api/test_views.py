@@ -56,7 +56,7 @@ def _storage(
 
 
 @pytest.fixture
-def warm_modules() -> None:
+def warm_modules(db: None) -> None:
     for module in (C, CPP, RUST):
         assert isinstance(symbolication_services.converter().convert(module), Header)
     assert isinstance(symbolication_services.converter().convert(LIBC), Missing)
@@ -121,6 +121,7 @@ def test_v5_cold_modules_are_pending_after_the_deadline() -> None:
     assert reply["Access-Control-Allow-Origin"] == "*"
 
 
+@pytest.mark.django_db
 def test_v5_one_warm_module_gives_a_partial_response() -> None:
     symbolication_services.converter().convert(C)
     (result,) = ask("v5", STACK)["results"]
