@@ -14,7 +14,7 @@ from django.test import Client
 from tecken.web.pages.config_form import WINDOW
 from tests.upload.uploaders import SYM, SYM_KEY
 from tests.upload.zips import zipped
-from tests.web.everything import DEAD, PEOPLE, STACK
+from tests.web.everything import DEAD, FETCHED, PEOPLE, STACK
 
 EVERYBODY = ("nobody", *PEOPLE, "superuser")
 KNOWN = EVERYBODY[1:]
@@ -77,6 +77,8 @@ ACTS = (
     Act("upload", ("owner", "auditor", "superuser"), absent=("other",)),
     Act("upload", ("owner",), {"do": "cancel"}, absent=("other",)),
     Act("files", SEE_UPLOADS),
+    Act("fetched", ("auditor", *LOOK)),
+    Act("fetched", CHANGE, {"module": FETCHED}),
     Act("tokens", KNOWN),
     Act("tokens", MANAGE_TOKENS, {"permission": "tokens.manage_tokens", "days": 30, "notes": ""}),
     *(Act("token", ("owner",), {"do": do, "days": 30}, OTHERS) for do in ("extend", "revoke", "delete")),

@@ -14,6 +14,7 @@ from tecken.accounts.tokens import GROUPS
 from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version
+from tecken.storage.models import FetchedModule
 from tecken.upload.models import Upload
 from tecken.web.urls import urlpatterns
 from tests.web.api.people import person
@@ -31,6 +32,8 @@ PEOPLE: dict[str, tuple[str, ...]] = {
 MODULE = {"debug_file": "xul.pdb", "debug_id": "44E4EC8C2F41492B9369D6B9A059577C2"}
 STACK = "{debug_file} {debug_id} 0x10".format(**MODULE)
 ARCHIVE_OF_OWNER, NOTES_OF_OWNER = "archive-of-owner.zip", "notes-of-owner"
+FETCHED = 1
+"""Number of the module of an upstream."""
 DEAD = DeadLetter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is dead", 1.0, args=[])
 
 
@@ -59,6 +62,7 @@ class Everything(NamedTuple):
         return (
             list(Token.objects.order_by("pk").values("pk", "user", "expires_at", "permissions")),
             list(Upload.objects.order_by("pk").values("pk", "cancelled_at", "filename")),
+            list(FetchedModule.objects.values_list("pk", flat=True)),
             list(Version.objects.values_list("number", flat=True)),
             current.backend().head(),
             records().letters(),

@@ -20,10 +20,11 @@ from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
 from tecken.web.pages.symbolicate import share_report
 from tests.support.options import Override
-from tests.web.api.rows import file_of, upload_of
+from tests.web.api.rows import fetched_of, file_of, upload_of
 from tests.web.everything import (
     ARCHIVE_OF_OWNER,
     DEAD,
+    FETCHED,
     MODULE,
     NOTES_OF_OWNER,
     PEOPLE,
@@ -54,6 +55,7 @@ def everything(
     records().store_letter(DEAD)
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)
+    fetched_of(pk=FETCHED)
     token, _key = issue(people["owner"], list(find_permissions(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
     shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
     yield Everything(upload.pk, token.pk, shared, jobs)

@@ -25,7 +25,7 @@ from tecken.errors import TeckenError, TooLarge
 from tecken.http.decorators import cors
 from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import error_reply, not_found, reply_to
-from tecken.web.api import config, redis, symbols, tokens, uploads, usage
+from tecken.web.api import config, fetched, redis, symbols, tokens, uploads, usage
 from tecken.web.api.openapi import DescribedAPI
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ for prefix, router in {
     "tokens/": tokens.router,
     "uploads/": uploads.router,
     "uploads/files/": uploads.files_router,
+    "fetched/": fetched.router,
     "downloads/missing/": symbols.missing_router,
     "stats/": usage.stats_router,
     "config/": config.router,

@@ -29,9 +29,10 @@ from tecken.limits import services as limits_services
 from tecken.limits.models import DailyUsage, Usage, read_days, utc_today
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
-from tecken.storage.models import SymbolFile, takes_space
+from tecken.storage.models import FetchedModule, SymbolFile, takes_space
+from tecken.symbolication.fetched import total
 from tecken.upload.models import Upload
-from tecken.web.api import uploads
+from tecken.web.api import fetched, uploads
 from tecken.web.api.openapi import TokenPermission, grant_of
 
 logger = logging.getLogger(__name__)
@@ -200,6 +201,9 @@ class Stats(Schema):
     uploads: RecentAmounts
     files: RecentAmounts
     tokens: TokenCounts = Field(description="the caller's own")
+    fetched: UploadAmount | None = Field(
+        description="modules of upstreams, and the bytes stored of them; null for callers who may not list"
+    )
 
 
 class StatsResponse(Schema):
@@ -226,8 +230,14 @@ def show_stats(request: HttpRequest) -> object:
             "uploads": _recent_amounts(uploads.visible_uploads(grant), owner),
             "files": _recent_amounts(uploads.visible_files(grant), owner),
             "tokens": tokens.aggregate(all=Count("pk"), expired=expired),
+            "fetched": _count_fetched() if grant.permissions.intersection(fetched.VIEW) else None,
         }
     }
+
+
+def _count_fetched() -> dict[str, int]:
+    modules, size = total(FetchedModule.objects.all())
+    return {"count": modules, "total_size": size}
 
 
 def _recent_amounts(rows: QuerySet[Upload] | QuerySet[SymbolFile], owner: str) -> dict[str, object]:

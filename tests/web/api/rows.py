@@ -7,7 +7,7 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tecken.storage.models import SymbolFile
+from tecken.storage.models import FetchedModule, SymbolFile
 from tecken.upload.models import Upload
 
 
@@ -42,3 +42,17 @@ def file_of(
         "completed_at": at or timezone.now(),
     }
     return SymbolFile.objects.create(**{**defaults, **columns})
+
+
+def fetched_of(name: str = "ntdll.pdb", **columns: object) -> FetchedModule:
+    defaults = {
+        "debug_file": name,
+        "debug_id": "1EB9FACB04C73C5DEA7160764CD333D01",
+        "code_file": "ntdll.dll",
+        "code_id": "5B6D0C12E1000",
+        "upstream": "symsrv+https://msdl.example.com/",
+        "format": "pdb",
+        "received_size": 2_000_000,
+        "stored_size": 300_000,
+    }
+    return FetchedModule.objects.create(**{**defaults, **columns})
