@@ -40,6 +40,7 @@ FIXED_RESULTS = {"there": "There", "absent": "Not there", "off": "Was disabled"}
 OTHER_RESULTS = {"refused": "There, but it cannot be used", "not asked": "Not asked: it has no such files"}
 # Public servers, also those of native files: `symsrv+https:`.
 HTTP_NAME = re.compile(r"([a-z]+\+)?https?:")
+PRIVATE_NAME = re.compile(r"([a-z]+\+)?(file|s3|gs|az)://\S*(?=:)")
 IS_FOUND = {"there": True, "absent": False, "denied": False}
 
 
@@ -189,7 +190,7 @@ def _conclude_missing(missing: Missing, sources: Sequence[SourceState]) -> Concl
     """Return the conclusion from a remembered failure, which the sources may contradict by now."""
     kinds = {source.kind for source in sources}
     if missing.kind == "malformed":
-        return Conclusion("error", "Its symbol file cannot be used.", missing.reason)
+        return Conclusion("error", "Its symbol file cannot be used.", hide_places(missing.reason))
     if "there" in kinds:
         return Conclusion("warning", "Its symbol file is here, but remembered as missing.", LOOK_AGAIN)
     if missing.kind == "unreachable":
@@ -293,6 +294,11 @@ def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bo
     return OTHER_RESULTS.get(answer.kind, UNREACHABLE)
 
 
+def hide_places(reason: str) -> str:
+    """Return a reason without the addresses of buckets and directories, which are no public servers."""
+    return PRIVATE_NAME.sub("upstream", reason)
+
+
 def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:
     """Yield the results that are stored, for which requests do not search the sources."""
     if not isinstance(explanation.page_file, Unavailable):
@@ -322,6 +328,7 @@ def _store_result(entry: int | Marked | None, shows_names: bool) -> RememberedRe
         return RememberedResult("For symbolication", "redis-store", "")
     kind, reason = entry.missing
     shows_reason = shows_names or kind == "malformed"
+    reason = reason if shows_names else hide_places(reason)
     result = f"{kind.capitalize()}: {reason}" if shows_reason else kind.capitalize()
     return RememberedResult("For symbolication", "redis-store", result, entry.seconds)
 
