@@ -21,7 +21,7 @@ from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.storage.backends.files import ObjectFiles, gzip_chunks
 from tecken.storage.port import Upstream
-from tecken.storage.search import ConvertedSymbols, OwnFile
+from tecken.storage.search import ConvertedSymbols, OwnFile, UpstreamFile
 from tecken.storage.source_code import StoredSource, open_source
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.pdb import PACKED_MAGIC
@@ -154,15 +154,16 @@ def _read_header(found: ConvertedSymbols) -> Header:
 
 
 def send_from_upstream(
-    request: HttpRequest, module: ObjectId, upstream: Upstream, max_bytes: int
+    request: HttpRequest, found: UpstreamFile, upstream: Upstream, max_bytes: int
 ) -> HttpResponseBase:
-    """Return a symbol file of an upstream, or a redirect to it. Raises what `SymbolSource.open` raises."""
-    headers = {"Content-Type": TEXT, "Cache-Control": "no-transform"}
+    """Return a file of an upstream, unpacked, or a redirect to it. Raises what `Upstream.read` raises."""
+    is_symbols = found.file_type is FileType.SYMBOL_FILE
+    headers = {"Content-Type": TEXT if is_symbols else BINARY, "Cache-Control": "no-transform"}
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
-    if url := upstream.public_url(module):
+    if url := upstream.public_url(found.path):
         return _redirect(url)
-    return _reply(headers, _unpack(upstream.open(module), max_bytes))
+    return _reply(headers, _unpack(upstream.read(found.path), max_bytes))
 
 
 def send_source(request: HttpRequest, files: ObjectFiles, found: StoredSource) -> HttpResponseBase:

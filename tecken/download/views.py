@@ -31,6 +31,7 @@ from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
 from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
 from tecken.storage.source_code import find_source
+from tecken.storage.upstreams.http import count_hops
 from tecken.symbols.ids import ObjectId, build_id_of, debug_ids_of_code_id, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType
 
@@ -92,7 +93,7 @@ def _view(respond: Callable[..., HttpResponseBase]) -> View:
 
 
 def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str) -> HttpResponseBase:
-    wanted = parse(request.GET, **names)
+    wanted = parse(request.GET, **names)._replace(hops=count_hops(request.headers))
     if is_ignored(wanted.key):
         raise NotFound(IGNORED)
     if wanted.key.file_type is FileType.SOURCES:
@@ -158,8 +159,7 @@ def _send_found(request: HttpRequest, wanted: FileRequest, found: Found) -> Http
             return _redirect(request, wanted, converted_key(found))
         return send_converted(request, found)
     if isinstance(found, UpstreamFile):
-        upstream = storage_services.search().upstream(found.upstream)
-        return send_from_upstream(request, wanted.module, upstream, current.symbol_max_bytes)
+        return _send_from_upstream(request, found)
     return _redirect(request, wanted, found.key)
 
 
@@ -168,6 +168,11 @@ def _redirect(request: HttpRequest, wanted: FileRequest, key: FileKey) -> HttpRe
     query = request.META.get("QUERY_STRING", "")
     path = str(key._replace(file_name=f"msfz0/{key.file_name}") if wanted.is_msfz else key)
     return HttpResponseRedirect(f"{wanted.root}/{quote(path)}{query and '?'}{query}")
+
+
+def _send_from_upstream(request: HttpRequest, found: UpstreamFile) -> HttpResponseBase:
+    switchable = storage_services.search().upstream(found.upstream)
+    return send_from_upstream(request, found, switchable.upstream, options().symbol_max_bytes)
 
 
 def _count_miss(wanted: FileRequest) -> None:
@@ -197,7 +202,7 @@ def _miss(wanted: FileRequest) -> Miss:
 
 
 def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str) -> HttpResponseBase:
-    wanted = parse(request.GET, **names)
+    wanted = parse(request.GET, **names)._replace(hops=count_hops(request.headers))
     try:
         return _serve_elf(request, wanted)
     except NotFound:
@@ -228,8 +233,13 @@ def _respond_with_source(parse: ParseSource, request: HttpRequest, **names: str)
     )
 
 
-def _send_elf(request: HttpRequest, found: OwnFile) -> HttpResponseBase:
-    """Return the file or the section with the headers of elfutils' server, unless the client wants less."""
+def _send_elf(request: HttpRequest, found: OwnFile | UpstreamFile) -> HttpResponseBase:
+    """Return the file or the section with the headers of elfutils' server, unless the client wants less.
+
+    The size of a file of an upstream is not known.
+    """
+    if isinstance(found, UpstreamFile):
+        return _send_from_upstream(request, found)
     if refusal := _refuse_size(request, found.span.size):
         return refusal
     current = options()

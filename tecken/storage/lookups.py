@@ -195,7 +195,13 @@ def try_file_key(key: FileKey) -> str:
 
 def upstream_file_key(key: FileKey) -> str:
     """Return the key for which upstream has a file, if any."""
-    return f"known:upstream:{key}"
+    # A former release stored the name of the upstream alone under `known:upstream:`.
+    return f"known:upstreams:{key}"
+
+
+def upstream_build_id_key(build_id: str, part: ElfPart) -> str:
+    """Return the key for which upstream has a part of a build, if any."""
+    return f"known:upstreams:build:{part.value}:{build_id}"
 
 
 def code_file_key(name: str, code_id: str, *, with_try: bool) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from tecken.errors import BadModule
 from tecken.symbols.ids import (
+    GUID_DIGITS,
+    WHOLE_BUILD_ID,
     ObjectId,
     code_id,
     debug_ids_of_code_id,
@@ -36,11 +38,39 @@ class SymbolSource(Protocol):
         """
 
 
+class ServedFile(NamedTuple):
+    """A file that a client may get from an upstream.
+
+    The id in `module` is the one that files of this type have: a debug id, the code id of a PE file, a build
+    id or a UUID. The name is empty in a request by build id. A packed file is in a CAB file. `hops` is the
+    number of servers that have passed the request on, as in `FileRequest`.
+    """
+
+    file_type: FileType
+    module: ObjectId
+    is_packed: bool = False
+    hops: int = 0
+
+
 class Upstream(SymbolSource, Protocol):
     """Source that someone else maintains."""
 
-    def public_url(self, module: ObjectId) -> str | None:
-        """Return a URL from which anyone can read the symbol file, there or not.
+    served_types: frozenset[FileType]
+    """Types of files that `locate` may find."""
+
+    def locate(self, file: ServedFile) -> str:
+        """Return the path of a file that is there. Raises NotFound or Unavailable."""
+        ...
+
+    def read(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read a file as stored (plain, gzip or zstd), in chunks of any size.
+
+        Entering raises NotFound, Unavailable or TooLarge; so may the iteration, with the last two.
+        """
+        ...
+
+    def public_url(self, path: str) -> str | None:
+        """Return a URL from which anyone can read the file, there or not.
 
         None where there is none, or where reading it needs credentials.
         """
@@ -265,13 +295,22 @@ class ElfPart(Enum):
 class BuildIdRequest(NamedTuple):
     """An ELF file, requested by its build id in lower-case hex, or one section of it.
 
-    `with_try` includes try files in the search.
+    `with_try` includes try files in the search. `hops` is that of `FileRequest`.
     """
 
     build_id: str
     part: ElfPart
     section: str = ""
     with_try: bool = False
+    hops: int = 0
+
+    @property
+    def served_file(self) -> ServedFile | None:
+        """Return the file to look for at upstreams; None for a section, which they do not have."""
+        if self.section:
+            return None
+        file_type = FileType.DEBUG_ONLY if self.part is ElfPart.DEBUG_INFO else FileType.ELF
+        return ServedFile(file_type, ObjectId("", self.build_id), hops=self.hops)
 
 
 class SourceRequest(NamedTuple):
@@ -285,6 +324,10 @@ class SourceRequest(NamedTuple):
     with_try: bool = False
 
 
+# Names that SSQP has in place of those of debug files.
+SSQP_NAMES: Final = {"_.debug": FileType.DEBUG_ONLY, "_.dwarf": FileType.DSYM}
+# Servers that may have passed a request on. More are a loop of upstreams, as in elfutils' debuginfod.
+MAX_HOPS: Final = 8
 # Digits of most debug ids. No code id has so many: it has at most 16 digits, or whole bytes.
 GUID_AND_AGE = 33
 
@@ -296,7 +339,7 @@ class FileRequest(NamedTuple):
     files in the search. `root` is the path below which Tecken's own protocol offers the files of this
     request, "" or "/try"; redirects lead there, whatever protocol the request has. `code_file` and `code_id`
     are what the client added about the binary, for the list of missing symbols. `is_msfz` requires that the
-    file is a compressed PDB.
+    file is a compressed PDB. `hops` is the number of servers that have passed the request on.
     """
 
     key: FileKey
@@ -306,6 +349,7 @@ class FileRequest(NamedTuple):
     code_file: str = ""
     code_id: str = ""
     is_msfz: bool = False
+    hops: int = 0
 
     @property
     def keys(self) -> tuple[FileKey, ...]:
@@ -359,6 +403,31 @@ class FileRequest(NamedTuple):
         return self.may_be_debug_id and self.key.file_name == FileType.SYMBOL_FILE.file_name(
             self.key.debug_file
         )
+
+    @property
+    def served_file(self) -> ServedFile | None:
+        """Return the file to look for at upstreams; None for a file that no upstream has."""
+        if self.is_symbol_file:
+            return ServedFile(FileType.SYMBOL_FILE, self.module, hops=self.hops)
+        file_type = None if self.is_msfz else self._native_type()
+        if file_type is None:
+            return None
+        some_id = self.key.debug_id if file_type is FileType.PDB else self.given_id
+        return ServedFile(file_type, ObjectId(self.key.debug_file, some_id), self.is_cabinet, self.hops)
+
+    def _native_type(self) -> FileType | None:
+        """Return the type of a native file that debuggers request by the name of its module."""
+        name, file_type = self.key.debug_file.lower(), self.key.file_type
+        if expected := SSQP_NAMES.get(name):
+            return expected if self.key.file_name == expected.file_name(self.key.debug_file) else None
+        if self.key.file_name.lower() not in (name, f"{name[:-1]}_"):
+            return None
+        if is_windows_name(name):
+            has_debug_id = len(self.given_id) >= GUID_DIGITS
+            return file_type if file_type is (FileType.PDB if has_debug_id else FileType.PE) else None
+        if len(self.given_id) == WHOLE_BUILD_ID:
+            return FileType.ELF
+        return FileType.MACHO if len(self.given_id) == GUID_DIGITS else None
 
 
 def parse_names(file: str, some_id: str, name: str) -> FileRequest:

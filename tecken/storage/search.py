@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from tecken.errors import (
     AccessDenied,
@@ -53,9 +53,11 @@ from tecken.storage.lookups import (
     regular_file_key,
     section_key,
     try_file_key,
+    upstream_build_id_key,
     upstream_file_key,
 )
 from tecken.storage.port import (
+    MAX_HOPS,
     BuildIdRequest,
     ElfPart,
     FetchedText,
@@ -63,6 +65,7 @@ from tecken.storage.port import (
     NativeSource,
     OwnFiles,
     PageFiles,
+    ServedFile,
     Stored,
     SymbolSource,
     Upstream,
@@ -70,7 +73,7 @@ from tecken.storage.port import (
 from tecken.storage.sections import SectionSpan, find_section
 from tecken.storage.upstreams.entry import UpstreamEntry
 from tecken.symbols.ids import ObjectId, is_windows_name
-from tecken.symbols.layouts import FileKey, symbol_file
+from tecken.symbols.layouts import FileKey, FileType, symbol_file
 from tecken.symbols.pagefile.file import Header, read_header
 
 # Errors whose text is part of the reason why a module is missing.
@@ -84,6 +87,10 @@ def _discard(_module: ObjectId, _results: Sequence[SourceResult]) -> None:
     pass
 
 
+Source = TypeVar("Source", bound=SymbolSource)
+Content = TypeVar("Content")
+
+
 class SourceChain:
     """Sources of symbol files, searched in order: the first that has the module is used.
 
@@ -93,61 +100,67 @@ class SourceChain:
 
     def __init__(self, sources: Iterable[SymbolSource], record: Record = _discard) -> None:
         self.sources = tuple(sources)
-        self.name = ", ".join(source.name for source in self.sources) or "no symbol source"
+        self.name = chain_name(self.sources)
         self._record = record
 
     @contextmanager
     def open(self, module: ObjectId) -> Iterator[Iterator[bytes]]:
         """Read the symbol file from the first source that has it, as `SymbolSource.open` does."""
-        with self._opened(module) as (_source, chunks):
-            yield chunks
-
-    def locate(self, module: ObjectId) -> str:
-        """Return the name of the first source that has the symbol file. Raises what `open` raises."""
-        with self._opened(module) as (source, _chunks):
-            return source
-
-    @contextmanager
-    def _opened(self, module: ObjectId) -> Iterator[tuple[str, Iterator[bytes]]]:
         results: list[SourceResult] = []
         with ExitStack() as opened:
             try:
-                found = self._open_first(module, opened, results)
+                _, chunks = call_first(
+                    self.sources, lambda source: opened.enter_context(source.open(module)), module, results
+                )
             finally:
                 self._record(module, results)
-            yield found
+            yield chunks
 
-    def _open_first(
-        self, module: ObjectId, opened: ExitStack, results: list[SourceResult]
-    ) -> tuple[str, Iterator[bytes]]:
-        for source in self.sources:
-            error: TeckenError | None = None
-            began = time.monotonic()
-            try:
-                return source.name, opened.enter_context(source.open(module))
-            except (NotFound, Unavailable) as missing:
-                error = missing
-            except (Malformed, TooLarge) as unusable:
-                # An upstream that sends another file, or too much, must not hide the file of the next.
-                error = unusable
-            except TeckenError as failed:
-                error = failed
-                raise
-            finally:
-                results.append(SourceResult(source.name, error, time.monotonic() - began))
-        raise self._failure(module, [result.error for result in results])
 
-    def _failure(self, module: ObjectId, errors: Sequence[TeckenError | None]) -> TeckenError:
-        unavailable = [error for error in errors if isinstance(error, Unavailable)]
-        if unavailable:
-            return combined(unavailable)
-        is_off = any(isinstance(error, SourceDisabled) for error in errors)
-        unusable = [error for error in errors if isinstance(error, Malformed | TooLarge)]
-        if unusable and not is_off:
-            return unusable[0]
-        reasons = [str(error) for error in errors if isinstance(error, REASONS)]
-        text = "; ".join([f"{module} is not in {self.name}", *reasons])
-        return SourceDisabled(text) if is_off else NotFound(text)
+def chain_name(sources: Sequence[SymbolSource]) -> str:
+    """Return the names of all sources, for messages."""
+    return ", ".join(source.name for source in sources) or "no symbol source"
+
+
+def call_first(
+    sources: Sequence[Source],
+    call: Callable[[Source], Content],
+    module: ObjectId,
+    results: list[SourceResult],
+) -> tuple[str, Content]:
+    """Return the name of the first source for which `call` raises nothing, and what it returned.
+
+    The result of each source is added to `results`. Raises what `SourceChain` raises.
+    """
+    for source in sources:
+        error: TeckenError | None = None
+        began = time.monotonic()
+        try:
+            return source.name, call(source)
+        except (NotFound, Unavailable) as missing:
+            error = missing
+        except (Malformed, TooLarge) as unusable:
+            # An upstream that sends another file, or too much, must not hide the file of the next.
+            error = unusable
+        except TeckenError as failed:
+            error = failed
+            raise
+        finally:
+            results.append(SourceResult(source.name, error, time.monotonic() - began))
+    raise _failure(f"{module} is not in {chain_name(sources)}", [result.error for result in results])
+
+
+def _failure(text: str, errors: Sequence[TeckenError | None]) -> TeckenError:
+    unavailable = [error for error in errors if isinstance(error, Unavailable)]
+    if unavailable:
+        return combined(unavailable)
+    is_off = any(isinstance(error, SourceDisabled) for error in errors)
+    unusable = [error for error in errors if isinstance(error, Malformed | TooLarge)]
+    if unusable and not is_off:
+        return unusable[0]
+    reasons = [str(error) for error in errors if isinstance(error, REASONS)]
+    text = "; ".join([text, *reasons])
+    return SourceDisabled(text) if is_off else NotFound(text)
 
 
 def combined(errors: Sequence[Unavailable]) -> Unavailable:
@@ -192,10 +205,11 @@ class ConvertedSymbols(NamedTuple):
 
 
 class UpstreamFile(NamedTuple):
-    """A symbol file that only an upstream has; `Search.upstream` takes the name."""
+    """A file that only an upstream has, and its path there; `Search.upstream` takes the name."""
 
     upstream: str
-    key: FileKey
+    path: str
+    file_type: FileType
 
 
 class OtherName(NamedTuple):
@@ -270,7 +284,8 @@ class Search:
         self.symbols = SourceChain([OwnSymbols(regular), *converted, *upstreams], record)
         of_try = [try_native] if try_native else []
         self.try_symbols = SourceChain([OwnSymbols(try_files), *of_try], record)
-        self._upstream_symbols = SourceChain(self._served)
+        types = (upstream.upstream.served_types for upstream in self._served)
+        self._served_types = frozenset[FileType]().union(*types)
         self._presence = presence
         self._find_by_code_id = find_by_code_id
         self._find_by_build_id = find_by_build_id
@@ -297,25 +312,31 @@ class Search:
         """
         return self._find_first(list(self._places(request)), fresh=fresh)
 
-    def find_by_build_id(self, request: BuildIdRequest, *, fresh: bool = False) -> OwnFile:
+    def find_by_build_id(self, request: BuildIdRequest, *, fresh: bool = False) -> OwnFile | UpstreamFile:
         """Return the ELF file of a build id, or the section of it that was requested.
 
         A section is that of the debug file, or of the executable where the debug file does not have its
-        bytes. Raises NotFound and Unavailable as `find` does.
+        bytes, in our own storage. Raises NotFound and Unavailable as `find` does.
         """
         if not request.section:
-            return self._find_elf(request, fresh=fresh)
+            return self._find_first([*self._elf_places(request)], fresh=fresh)
         for part in ElfPart:
             with suppress(NotFound):
-                file = self._find_elf(request._replace(part=part), fresh=fresh)
+                places = [*self._elf_places(request._replace(part=part))]
+                file = self._find_first(places, fresh=fresh)
+                assert isinstance(file, OwnFile)
                 return self._find_first([_section_place(file, request.section)], fresh=fresh)
         raise NotFound(f"no file of build id {request.build_id} has a section {request.section}")
 
-    def _find_elf(self, request: BuildIdRequest, *, fresh: bool) -> OwnFile:
-        scopes = (False, True) if request.with_try else (False,)
-        return self._find_first([self._elf_place(request, is_try=scope) for scope in scopes], fresh=fresh)
+    def _elf_places(self, request: BuildIdRequest) -> Iterator[SearchPlace[OwnFile | UpstreamFile]]:
+        """Yield the places of an ELF file, in the order of the module's docstring."""
+        yield self._elf_place(request, is_try=False)
+        if self._is_served(file := request.served_file):
+            yield self._upstream_place(upstream_build_id_key(request.build_id, request.part), file)
+        if request.with_try:
+            yield self._elf_place(request, is_try=True)
 
-    def _elf_place(self, request: BuildIdRequest, *, is_try: bool) -> SearchPlace[OwnFile]:
+    def _elf_place(self, request: BuildIdRequest, *, is_try: bool) -> SearchPlace[OwnFile | UpstreamFile]:
         files = self.try_files if is_try else self.regular
         find = partial(self._find_by_build_id, request.build_id, request.part, try_symbols=is_try)
         return SearchPlace(
@@ -350,8 +371,8 @@ class Search:
         # A client that asks for a cabinet would unpack the file itself and fail.
         if self.native and self._page_files and not request.is_cabinet:
             yield _native_place(request, self.native, self._page_files)
-        if self._served and request.is_symbol_file:
-            yield self._upstream_place(request)
+        if self._is_served(file := request.served_file):
+            yield self._upstream_place(upstream_file_key(request.key), file)
         if request.with_try:
             yield from _named(request, self.try_files, try_file_key)
             yield from _renamed(request, self.try_files, try_file_key)
@@ -367,11 +388,15 @@ class Search:
             lambda fact: OtherName(symbol_file(ObjectId(*fact))),
         )
 
-    def _upstream_place(self, request: FileRequest) -> Place:
+    def _is_served(self, file: ServedFile | None) -> TypeGuard[ServedFile]:
+        """Return whether upstreams are asked for a file. A loop of upstreams ends here."""
+        return file is not None and file.file_type in self._served_types and file.hops < MAX_HOPS
+
+    def _upstream_place(self, presence_key: str, file: ServedFile) -> SearchPlace[Any]:
         return SearchPlace(
-            upstream_file_key(request.key),
-            lambda: [self._upstream_symbols.locate(request.module)],
-            lambda fact: UpstreamFile(fact[0], request.key),
+            presence_key,
+            lambda: [*call_first(self._served, lambda upstream: upstream.locate(file), file.module, [])],
+            lambda fact: UpstreamFile(fact[0], fact[1], file.file_type),
         )
 
     def _cached(self, places: Sequence[SearchPlace[Any]], *, fresh: bool) -> Sequence[Fact | Unknown]:
@@ -506,15 +531,20 @@ class SwitchableSource:
     def open(self, module: ObjectId) -> Iterator[FetchedText]:
         """Fetch the symbol file of a module, as `SymbolSource.open` does. Raises SourceDisabled."""
         # An error and not an empty result: the file may exist, so its absence must not be cached for long.
+        self._check_rules(module)
+        with self.upstream.open(module) as chunks:
+            yield FetchedText(self.name, chunks)
+
+    def locate(self, file: ServedFile) -> str:
+        """Return the path of a file, as `Upstream.locate` does. Raises SourceDisabled."""
+        # A request by build id has no name, so the rules for names leave it out.
+        self._check_rules(file.module, file.file_type)
+        return self.upstream.locate(file)
+
+    def _check_rules(self, module: ObjectId, file_type: FileType | None = None) -> None:
         if self.is_off:
             raise SourceDisabled(f"{self.name} is switched off")
         if not self._entry.has_name(module.debug_file):
             raise NotAsked(f"{self.name}: not asked, it is set up for other names")
-        if not self._entry.has_platform(module):
+        if not self._entry.has_platform(module, file_type):
             raise NotAsked(f"{self.name}: not asked, it is set up for other platforms")
-        with self.upstream.open(module) as chunks:
-            yield FetchedText(self.name, chunks)
-
-    def public_url(self, module: ObjectId) -> str | None:
-        """Return the URL of a symbol file, as `Upstream.public_url` does, disabled or not."""
-        return self.upstream.public_url(module)

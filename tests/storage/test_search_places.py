@@ -174,13 +174,19 @@ def elf(places: Places, part: ElfPart, key: FileKey) -> bytes:
     return content
 
 
+def find_section(places: Places, name: str) -> OwnFile:
+    found = places.search.find_by_build_id(section(name))
+    assert isinstance(found, OwnFile)
+    return found
+
+
 def test_find_by_build_id_section_without_bytes_is_that_of_the_executable(places: Places) -> None:
     debug = elf(places, ElfPart.DEBUG_INFO, DEBUG)
     code = elf(places, ElfPart.EXECUTABLE, EXECUTABLE)
-    line = places.search.find_by_build_id(section(".debug_line"))
+    line = find_section(places, ".debug_line")
     # The offsets and sizes are those of `readelf -S`.
     assert (line.key, line.span) == (DEBUG, (0x475, 0x86))
-    text = places.search.find_by_build_id(section(".text"))
+    text = find_section(places, ".text")
     assert (text.key, text.span) == (EXECUTABLE, (0x3C0, 0x38))
     assert line.etag != text.etag
     assert debug != code
@@ -188,7 +194,7 @@ def test_find_by_build_id_section_without_bytes_is_that_of_the_executable(places
 
 def test_find_by_build_id_section_is_found_without_the_executable(places: Places) -> None:
     elf(places, ElfPart.DEBUG_INFO, DEBUG)
-    assert places.search.find_by_build_id(section(".symtab")).key == DEBUG
+    assert find_section(places, ".symtab").key == DEBUG
     for name in (".text", ".absent"):
         with pytest.raises(NotFound):
             places.search.find_by_build_id(section(name))
@@ -196,9 +202,9 @@ def test_find_by_build_id_section_is_found_without_the_executable(places: Places
 
 def test_find_by_build_id_cached_section_needs_no_place(places: Places) -> None:
     elf(places, ElfPart.DEBUG_INFO, DEBUG)
-    first = places.search.find_by_build_id(section(".debug_line"))
+    first = find_section(places, ".debug_line")
     places.regular.outage = Unavailable("not mounted")
-    assert places.search.find_by_build_id(section(".debug_line")) == first
+    assert find_section(places, ".debug_line") == first
     with pytest.raises(Unavailable, match="not mounted"):
         places.search.find_by_build_id(section(".debug_info"))
 
@@ -208,7 +214,7 @@ def test_find_by_build_id_unreachable_debug_file_is_not_absent(places: Places) -
     elf(places, ElfPart.EXECUTABLE, EXECUTABLE)
     places.regular.outage = Unavailable("not mounted")
     with pytest.raises(Unavailable, match="not mounted"):
-        places.search.find_by_build_id(section(".text"))
+        find_section(places, ".text")
 
 
 def test_find_by_build_id_file_whose_sections_cannot_be_read_has_none(places: Places) -> None:
@@ -217,4 +223,4 @@ def test_find_by_build_id_file_whose_sections_cannot_be_read_has_none(places: Pl
     places.regular.put(DEBUG, [bytes(content)])
     places.elf_files[BUILD_ID, ElfPart.DEBUG_INFO] = DEBUG
     with pytest.raises(NotFound):
-        places.search.find_by_build_id(section(".debug_line"))
+        find_section(places, ".debug_line")

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError, Unavailable
 from tecken.storage.backends.files import check_span, refuse_name
-from tecken.storage.port import FileContent, Stored
+from tecken.storage.port import FileContent, ServedFile, Stored
 from tecken.symbols.ids import ObjectId, is_windows_name
-from tecken.symbols.layouts import FileKey
+from tecken.symbols.layouts import FileKey, FileType
 
 CHUNK_BYTES = 64 << 10
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,7 +38,20 @@ class MemorySymbols:
             raise stored
         yield _split(stored)
 
-    def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002
+    served_types = frozenset({FileType.SYMBOL_FILE})
+
+    def locate(self, file: ServedFile) -> str:
+        """Return the names of a module whose symbol file is there, or raise its error."""
+        with self.open(file.module):
+            return file.module.key
+
+    @contextmanager
+    def read(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Read a symbol file that was located."""
+        with self.open(ObjectId.from_key(path)) as chunks:
+            yield chunks
+
+    def public_url(self, path: str) -> str | None:  # noqa: ARG002
         """Return None: memory has no URLs."""
         return None
 

@@ -49,6 +49,11 @@ class BucketTransport:
             raise TooLarge(f"{self.name}: a file of more than {max_bytes} bytes")
         yield self._read(self._bucket.chunks(found), ends)
 
+    def check(self, path: str, hops: int = 0) -> None:  # noqa: ARG002 - a bucket passes nothing on
+        """Return if a file is there, otherwise raise NotFound or Unavailable."""
+        self._refuse_device(path)
+        self._bucket.head(path)
+
     def spellings(self, path: str) -> Sequence[str]:
         """Return the paths under which symstore may have written a file: in tiers, and in any case."""
         path = f"{path[:TIER]}/{path}" if self._has_tiers() else path

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tecken.errors import without_account
-from tecken.storage.upstreams.layouts import LAYOUTS
+from tecken.storage.upstreams.layouts import LAYOUTS, PLATFORM_OF
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import FileType
 from tecken.symbols.platforms import Platform, Platforms, possible_platforms
 
 HTTP: Final = ("http", "https")
@@ -72,8 +73,6 @@ class UpstreamEntry(NamedTuple):
             else:
                 expected = "expected served=yes, served=no, names=PATTERN or platforms=LIST after #"
                 raise ValueError(f"{without_account(url)}: {expected}")
-        if served and entry.protocol:
-            raise ValueError(f"{without_account(url)}: native files are for symbolication only")
         return entry._replace(is_served=served, names=tuple(names), platforms=frozenset(platforms))
 
     @property
@@ -111,9 +110,14 @@ class UpstreamEntry(NamedTuple):
         """Return whether the upstream may have symbols of a debug file. Case does not count."""
         return not self.names or any(fnmatchcase(debug_file.lower(), pattern) for pattern in self.names)
 
-    def has_platform(self, module: ObjectId) -> bool:
-        """Return whether the upstream may have symbols of a module of the platforms that it may be of."""
-        return not self.platforms or bool(self.platforms & possible_platforms(*module))
+    def has_platform(self, module: ObjectId, file_type: FileType | None = None) -> bool:
+        """Return whether the upstream may have files of a module of the platforms that it may be of.
+
+        The type of a native file tells its platform.
+        """
+        platform = PLATFORM_OF.get(file_type) if file_type else None
+        possible = {platform} if platform else possible_platforms(*module)
+        return not self.platforms or bool(self.platforms & possible)
 
     @property
     def _scheme(self) -> tuple[str, str]:

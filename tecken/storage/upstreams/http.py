@@ -19,11 +19,12 @@ import math
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
@@ -163,6 +164,8 @@ def _tls_context() -> ssl.SSLContext:
 # FileTransport
 
 USER_AGENT = "tecken/0.1.0"
+# Entry of this program in the header Via.
+VIA = "1.1 tecken"
 MOST_REDIRECTS = 5
 ATTEMPTS = 3
 # Seconds. A longer Retry-After is left to the caller.
@@ -228,16 +231,31 @@ class HttpTransport:
     @contextmanager
     def get(self, path: str, ends: float = math.inf) -> Iterator[Iterator[bytes]]:
         """Fetch the file at `path` below the base URL, as `FileTransport.get` describes it."""
-        self._respect_pause()
         limits = self._limits()
         ends = min(ends, time.monotonic() + limits.deadline)
+        with self._guarded(), closing(self._fetch(path, limits, ends)) as response:
+            self._refuse_oversize(int(response.headers.get("Content-Length", 0)), limits)
+            yield self._body(response, limits, ends)
+
+    def check(self, path: str, hops: int = 0) -> None:
+        """Return if a file is there, otherwise raise NotFound or Unavailable.
+
+        `hops` is the number of servers that have passed on the request which this is for.
+        """
+        limits = self._limits()
+        # A GET, because not every server supports HEAD. The body is not read.
+        with self._guarded():
+            self._fetch(path, limits, time.monotonic() + limits.deadline, loop_headers(hops + 1)).close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Count the result of a request for the circuit breaker. Raises Throttled during a pause."""
+        self._respect_pause()
         # The breaker covers the body too: a server that sends headers and then stalls is as broken as one
         # that does not respond.
         self._breaker.admit()
         try:
-            with closing(self._fetch(path, limits, ends)) as response:
-                self._refuse_oversize(int(response.headers.get("Content-Length", 0)), limits)
-                yield self._body(response, limits, ends)
+            yield
         except UpstreamFailed:
             self._breaker.record_failure()
             raise
@@ -264,18 +282,21 @@ class HttpTransport:
         if left > 0:
             raise Throttled(f"{self.name}: not asked, it told us to slow down", retry_after=left)
 
-    def _fetch(self, path: str, limits: FetchLimits, ends: float) -> httpx.Response:
+    def _fetch(
+        self, path: str, limits: FetchLimits, ends: float, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> httpx.Response:
         try:
             # stamina warns of a time of 0.
             retry = _retry(max(0.001, ends - time.monotonic()))
-            return retry(self._attempt, f"{self.name}{quote(path)}", limits.timeout, ends)
+            return retry(self._attempt, f"{self.name}{quote(path)}", limits.timeout, ends, headers)
         except Throttled as error:
             self._quiet_until = self._clock() + (PAUSE if error.retry_after is None else error.retry_after)
             raise
 
-    def _attempt(self, url: str, timeout: float, ends: float) -> httpx.Response:
+    def _attempt(self, url: str, timeout: float, ends: float, headers: Mapping[str, str]) -> httpx.Response:
         waits = httpx.Timeout(timeout, connect=min(5.0, timeout))
-        request, auth = self._client.build_request("GET", url, timeout=waits), self._auth
+        request = self._client.build_request("GET", url, headers=headers, timeout=waits)
+        auth = self._auth
         public_only = False
         for _ in range(MOST_REDIRECTS + 1):
             response = self._send(request, auth, ends, public_only=public_only)
@@ -393,6 +414,20 @@ def worth_another_try(error: Exception) -> bool | float:
             return True
         return error.retry_after <= LONGEST_SLEEP and error.retry_after
     return isinstance(error, UpstreamFlaky)
+
+
+def loop_headers(hops: int) -> dict[str, str]:
+    """Return the headers by which servers notice a loop, for a request that so many servers have passed on.
+
+    Sources: RFC 9110, 7.6.3; elfutils, debuginfod(8), which counts the entries of X-Forwarded-For.
+    """
+    return {"Via": ", ".join([VIA] * hops), "X-Forwarded-For": ", ".join(["unknown"] * hops)}
+
+
+def count_hops(headers: Mapping[str, str]) -> int:
+    """Return how many servers have passed a request on; some proxies replace one of the headers."""
+    via = headers.get("Via", "").count(VIA)
+    return max(via, headers.get("X-Forwarded-For", "").count(","))
 
 
 def retry_after(header: str | None) -> float | None:

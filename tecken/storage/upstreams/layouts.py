@@ -29,6 +29,18 @@ from tecken.symbols.platforms import Platform, possible_platforms
 UNKNOWN: Final = "not asked, the whole build id is not known: send it as code_id, or paste a report with it"
 
 
+PLATFORM_OF: Final[Mapping[FileType, Platform]] = {
+    FileType.PDB: Platform.WINDOWS,
+    FileType.PE: Platform.WINDOWS,
+    FileType.DEBUG_ONLY: Platform.LINUX,
+    FileType.ELF: Platform.LINUX,
+    FileType.DSYM: Platform.MACOS,
+    FileType.MACHO: Platform.MACOS,
+}
+"""Platforms of the types of native files."""
+ELF_TYPES: Final = frozenset({FileType.DEBUG_ONLY, FileType.ELF})
+
+
 class Identity(NamedTuple):
     """A module of one platform, by the id that its files have there.
 
@@ -49,13 +61,15 @@ class LayoutFile(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Layout of an upstream: the scheme of its URLs before the `+`, its content in words, and its files.
+    """Layout of an upstream: the scheme of its URLs before the `+`, its content in words, its files.
 
-    Stores of symstore have names in any case, may have tiers, and PDB and PE files may be in CAB files.
+    `types` are those of the files. Stores of symstore have names in any case, may have tiers, and PDB and PE
+    files may be in CAB files.
     """
 
     scheme: str
     content: str
+    types: frozenset[FileType]
     files: Callable[[Identity], Iterator[LayoutFile]]
     is_symstore: bool = False
 
@@ -118,12 +132,18 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
         Layout(
             "symsrv",
             "PDB files, PE files by code id, ELF files by build id, and Mach-O files",
+            frozenset(PLATFORM_OF),
             _symsrv_files,
             is_symstore=True,
         ),
-        Layout("debuginfod", "ELF files", _debuginfod_files),
-        Layout("buildid", "ELF files", _build_id_files),
-        Layout("unified", "files of Windows, Linux and macOS by id", _unified_files),
+        Layout("debuginfod", "ELF files", ELF_TYPES, _debuginfod_files),
+        Layout("buildid", "ELF files", ELF_TYPES, _build_id_files),
+        Layout(
+            "unified",
+            "files of Windows, Linux and macOS by id",
+            frozenset(PLATFORM_OF) - {FileType.PE} | {FileType.SYMBOL_FILE},
+            _unified_files,
+        ),
     )
 }
 

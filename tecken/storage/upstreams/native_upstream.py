@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
 from tecken.errors import AccessDenied, BadModule, IncompleteId, InvalidInput, Malformed, NotAsked, NotFound
+from tecken.storage.port import ServedFile
 from tecken.storage.upstreams.layouts import (
+    PLATFORM_OF,
     FindBuildIds,
     Identity,
     Layout,
@@ -42,6 +44,7 @@ class NativeUpstream:
 
     def __init__(self, layout: Layout, reader: NativeReader, find_build_ids: FindBuildIds) -> None:
         self.name = f"{layout.scheme}+{reader.name}"
+        self.served_types = layout.types
         self._layout = layout
         self._reader = reader
         self._find_build_ids = find_build_ids
@@ -57,9 +60,25 @@ class NativeUpstream:
         with ExitStack() as opened:
             yield self._open_first(files, Request(module, self._reader.transport.new_deadline(), opened))
 
-    def public_url(self, module: ObjectId) -> str | None:  # noqa: ARG002
-        """Return None: the server has no symbol files."""
-        return None
+    def locate(self, file: ServedFile) -> str:
+        """Return the path of a file, as `Upstream.locate` does."""
+        missing: NotFound = NotAsked(f"{self._reader.name}: not asked, it has {self._layout.content}")
+        for path in self._served_paths(file):
+            try:
+                self._reader.transport.check(path, file.hops)
+            except NotFound as error:
+                missing = error
+            else:
+                return path
+        raise missing
+
+    def read(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read a file, as `Upstream.read` does."""
+        return self._reader.transport.get(path)
+
+    def public_url(self, path: str) -> str | None:
+        """Return the URL of a file, as `Upstream.public_url` does."""
+        return self._reader.transport.public_url(path)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -120,6 +139,25 @@ class NativeUpstream:
         yield from self._reader.transport.spellings(file.path)
         if file.file_type in PACKED_TYPES:
             yield from self._reader.transport.spellings(pack_name(file.path))
+
+    def _served_paths(self, file: ServedFile) -> Iterator[str]:
+        """Yield the paths of exactly the file that a client has requested."""
+        if file.is_packed and not self._layout.is_symstore:
+            return
+        for identity in self._served_identities(file):
+            for stored in self._layout.files(identity):
+                if stored.file_type is file.file_type:
+                    path = pack_name(stored.path) if file.is_packed else stored.path
+                    is_symstore = self._layout.is_symstore
+                    yield from self._reader.transport.spellings(path) if is_symstore else (path,)
+
+    def _served_identities(self, file: ServedFile) -> Iterator[Identity]:
+        platform, name, some_id = PLATFORM_OF.get(file.file_type), *file.module
+        if platform is None:
+            with suppress(IncompleteId):
+                yield from find_identities(file.module, self._find_build_ids)
+        else:
+            yield Identity(platform, name, some_id if platform is Platform.WINDOWS else some_id.lower())
 
     def _fetch_pdb(self, code: FetchedFile, request: Request) -> FetchedFile:
         """Fetch the PDB that a PE file names. Raises Malformed."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from typing import Final
 
-from tecken.errors import Malformed, TooLarge
+from tecken.errors import Malformed, NotAsked, TooLarge
+from tecken.storage.port import ServedFile
 from tecken.storage.upstreams.transport import FileTransport
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats import HEAD_BYTES, parse_module
 from tecken.symbols.ids import ObjectId, normal_debug_id
-from tecken.symbols.layouts import symbol_file
+from tecken.symbols.layouts import FileType, symbol_file
 
 # Bytes of text that the first bytes of a compressed file may have.
 MAX_HEAD_BYTES: Final = 64 << 20
@@ -20,6 +21,8 @@ MAX_HEAD_BYTES: Final = 64 << 20
 
 class SymbolFileUpstream:
     """A symbol server, such as another Tecken or Mozilla's public one, or a bucket that one fills."""
+
+    served_types = frozenset({FileType.SYMBOL_FILE})
 
     def __init__(self, transport: FileTransport) -> None:
         self.name = transport.name
@@ -31,9 +34,21 @@ class SymbolFileUpstream:
         with self._transport.get(str(symbol_file(module))) as chunks:
             yield check_symbols(chunks, module.debug_id, self.name)
 
-    def public_url(self, module: ObjectId) -> str | None:
-        """Return the URL of a symbol file, as `Upstream.public_url` does."""
-        return self._transport.public_url(str(symbol_file(module)))
+    def locate(self, file: ServedFile) -> str:
+        """Return the path of a symbol file, as `Upstream.locate` does."""
+        if file.file_type not in self.served_types:
+            raise NotAsked(f"{self.name}: not asked, it has symbol files")
+        path = str(symbol_file(file.module))
+        self._transport.check(path, file.hops)
+        return path
+
+    def read(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read a file, as `Upstream.read` does."""
+        return self._transport.get(path)
+
+    def public_url(self, path: str) -> str | None:
+        """Return the URL of a file, as `Upstream.public_url` does."""
+        return self._transport.public_url(path)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -53,8 +68,8 @@ def check_symbols(chunks: Iterator[bytes], debug_id: str, name: str) -> Iterator
         text = str(error)
         raise type(error)(text if text.startswith(name) else f"{name}: {text}") from None
     if normal_debug_id(found) != debug_id:
-        text = f"the symbol file that it has sent has the debug id {found}, not {debug_id}"
-        raise Malformed(f"{name}: {text}")
+        text = "the symbol file that it has sent is of another build"
+        raise Malformed(f"{name}: {text}: it has the debug id {found}, not {debug_id}")
     return chain(first, chunks)
 
 

@@ -25,6 +25,13 @@ class FileTransport(Protocol):
         """
         ...
 
+    def check(self, path: str, hops: int = 0) -> None:
+        """Return if a file is there, otherwise raise NotFound or Unavailable.
+
+        `hops` is the number of servers that have passed on the request which this is for.
+        """
+        ...
+
     def spellings(self, path: str) -> Sequence[str]:
         """Return the paths under which a store of symstore may have a file. Raises Unavailable."""
         ...

@@ -31,6 +31,9 @@ from tests.test_settings import load
         ("https://host/#served=no", "", False),
         ("https://user:secret@host/#served=yes", "", True),
         ("symsrv+https://host/#served=no", "symsrv", False),
+        ("symsrv+https://host/#served=yes", "symsrv", True),
+        ("unified+file:///directory", "unified", False),
+        ("buildid+file:///usr/lib/debug#served=yes", "buildid", True),
     ],
 )
 def test_entry_policy_follows_from_the_url_and_its_rules(text: str, protocol: str, is_served: bool) -> None:
@@ -49,7 +52,6 @@ def test_entry_policy_follows_from_the_url_and_its_rules(text: str, protocol: st
         ("https://user:secret@host/#policy=x", "expected served=yes"),
         ("https://user:secret@host/#platforms=windows,beos", "windows, linux, macos, wasm after"),
         ("https://user:secret@host/#platforms=", "windows, linux, macos, wasm after"),
-        ("symsrv+https://user:secret@host/#served=yes", "for symbolication only"),
     ],
 )
 def test_entry_with_other_rules_is_refused_without_credentials(text: str, problem: str) -> None:
