@@ -21,7 +21,9 @@ ROOT = f"/buildid/{BUILD_ID}/source"
 MAIN = "/src/app/main.c"
 OF_TRY = "/src/app/try.c"
 BUNDLE = f"/libnative.so/{ELF_ID}/libnative.so.src.zip"
-TEXT = {**TEXTS, "/usr/src/a b/ä.c": b"ae", "C:\\src\\w.c": b"windows"}
+LONG = "/tmp" + f"/{'more' * 8}" * 29 + "/hello.h"
+"""Longer than any path in the tests of elfutils."""
+TEXT = {**TEXTS, "/usr/src/a b/ä.c": b"ae", "C:\\src\\w.c": b"windows", LONG: b"l", "/p++r$#o^^g.c": b"p"}
 
 
 def body(reply: Iterable[bytes]) -> bytes:
@@ -102,6 +104,8 @@ def test_source_files_of_try_builds_need_the_permission(trier: Client, client: C
         ("//src//app/x/../main.c", TEXT[MAIN]),
         ("/usr/src/a%20b/%C3%A4.c", b"ae"),
         ("/C%3A%5Csrc%5Cw.c", b"windows"),
+        (LONG, b"l"),
+        ("/p%2B%2Br%24%23o%5E%5Eg.c", b"p"),
     ],
 )
 def test_path_is_found_as_debuggers_spell_it(reader: Client, path: str, text: bytes) -> None:

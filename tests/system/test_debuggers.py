@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -156,3 +157,12 @@ def test_key_of_dotnet_symbol_with_escaped_slashes_is_found(build: Build) -> Non
     key = f"_.debug%2Felf-buildid-sym-{build.build_id}%2F_.debug"
     reply = httpx.get(f"{build.url}/{key}", follow_redirects=True)
     assert (reply.status_code, reply.content) == (200, build.debug)
+
+
+def test_debuginfod_find_lists_the_files_of_a_name(build: Build, environment: dict[str, str]) -> None:
+    need("debuginfod-find")
+    if "metadata" not in run("debuginfod-find", "--help", environment=environment):
+        pytest.skip("debuginfod-find is older than elfutils 0.192")
+    listed = json.loads(run("debuginfod-find", "metadata", "glob", "/usr/bin/brok*", environment=environment))
+    found = {(result["type"], result["buildid"]) for result in listed["results"]}
+    assert found == {("debuginfo", build.build_id), ("executable", build.build_id)}
