@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from gzip import decompress
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.upload.natives import (
     send,
     send_bytes,
 )
-from tests.upload.uploaders import Uploader
+from tests.upload.uploaders import Makes, Uploader
 
 pytest_plugins = ["tests.upload.site"]
 pytestmark = pytest.mark.django_db
@@ -39,15 +40,18 @@ SYM = f"/frames.so/{FRAMES_ID}/frames.so.sym"
 
 def convert_here(module: ObjectId, _client: str) -> None:
     """Convert in this process, in place of a worker."""
-    convert(module)
+    if module.is_try:
+        symbolication_services.try_converter().convert(module)
+    else:
+        convert(module)
 
 
 def get(path: str, method: str = "GET") -> Any:
     """Request a file of a site whose workers convert at once."""
     request = RequestFactory().generic(method, path, headers={"Accept-Encoding": "gzip"})
-    debug_file, debug_id, file_name = path.strip("/").split("/")
+    *root, debug_file, debug_id, file_name = path.partition("?")[0].strip("/").split("/")
     names = {"debug_file": debug_file, "debug_id": debug_id, "file_name": file_name}
-    return download(parse, convert_here)(request, **names)
+    return download(partial(parse, root="/try") if root else parse, convert_here)(request, **names)
 
 
 def body(response: Any) -> bytes:
@@ -97,6 +101,17 @@ def test_symbol_file_of_a_pdb_by_code_file_and_code_id_is_a_redirect_to_its_debu
     lines = decompress(body(get(location))).decode().splitlines()
     assert lines[0] == f"MODULE windows x86_64 {UNWIND_ID} unwind.pdb"
     assert get("/other.exe/CD6F5F244000/other.sym").status_code == 404
+
+
+@pytest.mark.usefixtures("native_builder")
+def test_symbol_file_of_a_try_build_by_code_id_is_a_redirect_below_try(uploader: Makes) -> None:
+    builder = uploader("upload_try_symbols", "try@example.com")
+    send(builder, FileKey("unwind.pdb", UNWIND_ID, "unwind.pdb"), "unwind.pdb")
+    send(builder, FileKey("unwind.exe", "CD6F5F244000", "unwind.exe"), "unwind.exe")
+    path, location = "/unwind.exe/CD6F5F244000/unwind.sym", f"/unwind.pdb/{UNWIND_ID}/unwind.sym"
+    assert get(f"/try{path}")["Location"] == f"/try{location}"
+    assert get(f"{path}?try=1")["Location"] == f"{location}?try=1"
+    assert get(path).status_code == 404
 
 
 def test_symbol_file_is_requested_without_a_worker_answers_503(

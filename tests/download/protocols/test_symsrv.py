@@ -205,7 +205,12 @@ REPLAYS = {
     ),
     "visual studio": Replay(
         {**SYMSRV, "Accept": "application/msfz0, */*", "Accept-Encoding": "gzip"},
-        [Request(f"{PDB}/unwind.pdb", 200), Request(f"{ABSENT}/ntdll.pdb", 404)],
+        [
+            Request(f"{PDB}/unwind.pdb", 200),
+            Request(f"{ABSENT}/ntdll.pdb", 404),
+            # A Portable PDB of .NET.
+            Request(f"App.pdb/{PORTABLE_GUID.upper()}FFFFFFFF/App.pdb", 200),
+        ],
     ),
     # Both at once, and a file is there for a 200 only.
     "dump_syms": Replay(
