@@ -40,13 +40,14 @@ MAXIMA = {
     # CAB files have four: their headers, the engine in Python, the file in one, and their place in uploads.
     # RPM packages have one. Stores of symstore have two: their layout, and their import. Upstreams have
     # eight: entries, layouts, the interface of transports, buckets, native files and the upstreams with them,
-    # addresses, and whole build ids. Platforms by names and ids have one. Source code has five: the
-    # format of bundles, storage, its place in the API and on the page, and bundles that the client makes.
+    # addresses, and whole build ids. Platforms by names and ids have one, and URLs of storage another. Source
+    # code has five: the format of bundles, storage, its place in the API and on the page, and bundles that
+    # the client makes.
     # Pages and the API share the search by any id. The API's description of downloads has one, with two more
     # for that of symbolication and the shapes of both; the page that shows the description has one. Symbols
     # of upstreams have records, a page and a part of the API.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=259),
+    "modules": Limit(goal=200, bound=260),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

@@ -45,7 +45,7 @@ def upstream_for(url: str, limits: Limits = FetchLimits) -> Upstream:
     Raises ValueError, without credentials in its text, for a URL of another kind.
     """
     entry = UpstreamEntry.parse(url)
-    entry.check_layout()
+    entry.check()
     transport = _transport_for(entry, limits)
     if not entry.protocol:
         return SymbolFileUpstream(transport)

@@ -147,6 +147,8 @@ def wrong(title: str, servers: Servers) -> Iterator[Settings]:
                 yield {"DATABASE_URL": "postgres://tecken:tecken@db/tecken", "ENVIRONMENT": "production"}
             case "cookies over plain HTTP, in production":
                 yield {"HTTPS_ONLY": "true", "SECURE_COOKIES": "false", "ENVIRONMENT": "production"}
+            case "a storage or upstream that cannot be":
+                yield {"SYMBOL_SOURCES": "https://user:s3cret@host/,symsv+https://user:s3cret@host/"}
             case "a password that is not percent-encoded":
                 yield {"REDIS_URL": "redis://:s3cret@w#r/d@redis-cache:6379"}
             case "a scheme that is not known":

@@ -15,6 +15,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from tecken.redisclient import nodes
+from tecken.storage.place_urls import parse_place
+from tecken.storage.upstreams.entry import check_entry, join_platforms
 
 CACHE, STORE = "redis-cache", "redis-store"
 OLDEST_VERSION = (7, 0)
@@ -238,6 +240,7 @@ MAKE_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsa
 
 def find_setting_problems() -> Iterator[Problem]:
     """Yield the problems of the settings."""
+    yield from _check_places()
     if settings.DEMO_MODE:
         yield from _check_demo()
         return
@@ -250,6 +253,21 @@ def find_setting_problems() -> Iterator[Problem]:
     yield from _check_secret_key()
     if settings.ENVIRONMENT == "production":
         yield from _check_production()
+
+
+def _check_places() -> Iterator[Problem]:
+    """Yield the problems of the URLs of storage and upstreams."""
+    checks = [
+        ("STORAGE_URL", parse_place, [settings.STORAGE_URL]),
+        ("TRY_STORAGE_URL", parse_place, [settings.TRY_STORAGE_URL] if settings.TRY_STORAGE_URL else []),
+        ("SYMBOL_SOURCES", check_entry, join_platforms(settings.SYMBOL_SOURCES)),
+    ]
+    for variable, check, urls in checks:
+        for url in urls:
+            try:
+                check(url)
+            except ValueError as error:
+                yield Problem("E17", "error", SITE, f"{variable} is malformed: {error}")
 
 
 def _check_demo() -> Iterator[Problem]:

@@ -235,7 +235,12 @@ URL = "E01"
 FACTS_CHECKS = ("E05", "E06", "E10", "W08", "W09")
 Level = Literal["ok", "warning", "error", "unknown"]
 CHECKS: dict[str, dict[str, str]] = {
-    SITE: {"E14": "the mode fits the environment", "E15": "SECRET_KEY is set", "E16": "no setting is unsafe"},
+    SITE: {
+        "E14": "the mode fits the environment",
+        "E15": "SECRET_KEY is set",
+        "E16": "no setting is unsafe",
+        "E17": "the URLs of storage and upstreams are well formed",
+    },
     CACHE: {
         URL: "REDIS_URL is set and well formed",
         "E02": "it answers",

@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
@@ -25,16 +24,15 @@ from tecken.errors import (
     TooLarge,
     Unavailable,
     redact_text,
-    without_account,
 )
 from tecken.storage.disk import give_name, nameless, sweep
+from tecken.storage.place_urls import parse_place
 from tecken.storage.port import TOO_MANY_REQUESTS, FetchLimits, is_refusal
 
 if TYPE_CHECKING:
     from obstore import Attributes, GetOptions, GetResult, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
-CLOUDS = ("s3", "gs", "az")
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 3
 # A client that does not read a download keeps one chunk of it in memory.
@@ -295,25 +293,16 @@ def merge_spans(spans: Iterable[Span], gap: int) -> list[Span]:
 
 
 def bucket_for(url: str, limits: Callable[[], FetchLimits] = FetchLimits, *, create: bool = True) -> Bucket:
-    """Return the bucket of a URL.
+    """Return the bucket of a URL of `parse_place`.
 
-    The forms are `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix` and `az://container/prefix`.
     Credentials, region and endpoint come from the usual variables (`AWS_...`, `GOOGLE_...`, `AZURE_...`;
     `AWS_ENDPOINT_URL` for servers that are compatible with S3). The first write creates a directory. With
     `create=False` the bucket is an upstream's: a missing directory is Unavailable, and any refusal of a file
     is AccessDenied. Raises ValueError, without credentials in its text.
     """
-    name = without_account(url)
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(f"{name}: not a URL") from None
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"{name}: credentials and options do not belong in a storage URL")
-    if parts.scheme == "file":
-        return Bucket(name, cache(LocalStore), _directory(parts, name), create=create)
-    if parts.scheme not in CLOUDS or not parts.netloc:
-        raise ValueError(f"{name}: expected file:///directory, or {', '.join(CLOUDS)} with a bucket")
+    name, directory = parse_place(url)
+    if directory:
+        return Bucket(name, cache(LocalStore), directory, create=create)
     store = _cloud(url, limits)
     try:
         store()
@@ -332,13 +321,6 @@ def _cloud(url: str, limits: Callable[[], FetchLimits]) -> Callable[[], ObjectSt
         return from_url(url, client_options=_client(current), retry_config=_retries(current))
 
     return lambda: build(limits())
-
-
-def _directory(parts: SplitResult, name: str) -> Path:
-    is_absolute = parts.path.startswith("/") and parts.path.strip("/")
-    if parts.netloc not in ("", "localhost") or not is_absolute:
-        raise ValueError(f"{name}: expected file:///directory with an absolute path")
-    return Path(os.path.normpath(unquote(parts.path)))
 
 
 def _client(limits: FetchLimits) -> ClientConfig:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl
 
 from tecken.errors import without_account
+from tecken.storage.place_urls import parse_place, split_url
 from tecken.storage.upstreams.layouts import LAYOUTS, PLATFORM_OF
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileType
@@ -90,12 +91,20 @@ class UpstreamEntry(NamedTuple):
         """URL of the HTTP server, bucket or directory."""
         return self.url.removeprefix(f"{self.protocol}+")
 
-    def check_layout(self) -> None:
-        """Raise ValueError, without credentials in its text, for a layout that does not exist."""
+    def check(self) -> None:
+        """Raise ValueError, without credentials in its text, for a URL that no upstream can have.
+
+        It makes no connection, so a start can check the settings before it forks.
+        """
+        name = without_account(self.url)
         if self.protocol and self.protocol not in LAYOUTS:
-            raise ValueError(
-                f"{without_account(self.url)}: expected {', '.join(LAYOUTS)} or nothing before +"
-            )
+            raise ValueError(f"{name}: expected {', '.join(LAYOUTS)} or nothing before +")
+        if not self.is_http:
+            parse_place(self.place_url)
+            return
+        parts = split_url(self.place_url)
+        if not parts.hostname or parts.query or not _has_valid_port(parts):
+            raise ValueError(f"{name}: expected http(s)://host/prefix/ without a query")
 
     @property
     def is_served_by_default(self) -> bool:
@@ -104,7 +113,7 @@ class UpstreamEntry(NamedTuple):
         With a password, they could read what is not public through this site. Native files are converted for
         symbolication, and would make this site a proxy for whole servers.
         """
-        return not self.protocol and not (self.is_http and "@" in urlsplit(self.url).netloc)
+        return not self.protocol and not (self.is_http and "@" in split_url(self.url).netloc)
 
     def has_name(self, debug_file: str) -> bool:
         """Return whether the upstream may have symbols of a debug file. Case does not count."""
@@ -121,8 +130,20 @@ class UpstreamEntry(NamedTuple):
 
     @property
     def _scheme(self) -> tuple[str, str]:
-        protocol, _, scheme = urlsplit(self.url).scheme.rpartition("+")
+        protocol, _, scheme = split_url(self.url).scheme.rpartition("+")
         return protocol, scheme
+
+
+def check_entry(text: str) -> None:
+    """Raise ValueError, without credentials in its text, for an entry that no upstream can have."""
+    UpstreamEntry.parse(text).check()
+
+
+def _has_valid_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def join_platforms(entries: Iterable[str]) -> list[str]:

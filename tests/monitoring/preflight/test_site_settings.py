@@ -75,6 +75,52 @@ def test_start_reports_every_unsafe_setting_at_once(settings: LazySettings) -> N
     assert [number for number, _text in problems(settings, SECRET_KEY="", DEBUG=True)] == ["E15", "E16"]
 
 
+MODES = ({"ENVIRONMENT": "development"}, {"ENVIRONMENT": "production"}, {"DEMO_MODE": True})
+SOURCES = "SYMBOL_SOURCES"
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("STORAGE_URL", "/var/storage", "/var/storage: expected file:///directory"),
+        ("STORAGE_URL", "file:var", "file:var: expected file:///directory with an absolute path"),
+        (
+            "STORAGE_URL",
+            "https://bucket.s3.example/",
+            "https://bucket.s3.example/: expected file:///directory",
+        ),
+        ("STORAGE_URL", "s3://secret@bucket", "s3://bucket: credentials and options do not belong"),
+        ("TRY_STORAGE_URL", "s3:bucket", "s3:bucket: expected"),
+        (SOURCES, ["https://a/", "gopher://b/"], "gopher://b/: expected"),
+        (SOURCES, ["symsv+https://b/"], "symsv+https://b/: expected symsrv, debuginfod"),
+        (SOURCES, ["https://u:secret@[b/"], "https://[b/: not a URL"),
+        (SOURCES, ["https://u:secret@b:x/"], "https://b:x/: expected http(s)"),
+        (SOURCES, ["https://b/?x=y"], "https://b/: expected http(s)"),
+        (SOURCES, ["https:///b"], "https:///b: expected http(s)"),
+        (SOURCES, ["https://b/#x=y"], "https://b/: expected served=yes"),
+        (SOURCES, ["file:///a#platforms=linux", "beos"], "beos: expected"),
+    ],
+)
+def test_start_with_a_malformed_url_is_refused(
+    settings: LazySettings, variable: str, value: object, text: str, mode: dict[str, object]
+) -> None:
+    found = problems(settings, **{variable: value}, **mode)
+    reported = [message for number, message in found if number == "E17"]
+    assert len(reported) == 1
+    assert reported[0].startswith(f"{variable} is malformed: {text}")
+    assert "secret" not in reported[0]
+
+
+def test_start_accepts_every_kind_of_upstream(settings: LazySettings) -> None:
+    sources = [
+        "https://user:secret@host:8443/prefix/#served=yes",
+        *("symsrv+http://host", "unified+s3://bucket/prefix", "buildid+file:///usr/lib/debug", "az://box"),
+        *("debuginfod+https://[::1]/#platforms=linux", "macos"),
+    ]
+    assert problems(settings, SYMBOL_SOURCES=sources, TRY_STORAGE_URL="gs://bucket/try") == []
+
+
 def test_start_with_safe_settings_has_no_problem(settings: LazySettings) -> None:
     assert problems(settings) == []
 
