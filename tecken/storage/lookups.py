@@ -29,7 +29,16 @@ from typing import Any, Final, Literal, NamedTuple, cast
 import orjson
 import redis
 
-from tecken.errors import AccessDenied, NotAsked, NotFound, SourceDisabled, TeckenError, Unavailable
+from tecken.errors import (
+    AccessDenied,
+    NotAsked,
+    NotFound,
+    SourceDisabled,
+    TeckenError,
+    Throttled,
+    TooLarge,
+    Unavailable,
+)
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.port import ElfPart
 from tecken.store.port import Missing
@@ -237,7 +246,9 @@ def other_case_key(name: str) -> str:
 # Names of one id that an upload makes known again. Clients may request any number of names.
 MAX_ABSENT_NAMES: Final = 256
 
-Kind = Literal["there", "absent", "denied", "not asked", "off", "unreachable", "refused"]
+Kind = Literal[
+    "there", "absent", "denied", "not asked", "off", "throttled", "unreachable", "too large", "refused"
+]
 """A source that "denied" a file does not give it to us. A file that we cannot use was "refused"."""
 
 # Kinds of results that confirm that a source does not have the file for us.
@@ -352,7 +363,9 @@ KINDS: Final[tuple[tuple[type[TeckenError], Kind], ...]] = (
     (NotAsked, "not asked"),
     (AccessDenied, "denied"),
     (NotFound, "absent"),
+    (Throttled, "throttled"),
     (Unavailable, "unreachable"),
+    (TooLarge, "too large"),
     (TeckenError, "refused"),
 )
 

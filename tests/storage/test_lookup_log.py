@@ -50,7 +50,7 @@ def test_lookup_log_last_returns_the_result_of_each_source(
         RecordedResult("ours", "absent", "not there", 0.5),
         RecordedResult("first", "off", "first is switched off", 0.0),
         RecordedResult("second", "unreachable", "second: 500", 1.5),
-        RecordedResult("third", "refused", "of 9 GB", 0.25),
+        RecordedResult("third", "too large", "of 9 GB", 0.25),
         RecordedResult("fourth", "there", "", 2.0),
     )
     assert 0 < connection.ttl(lookup_key(XUL)) <= 600

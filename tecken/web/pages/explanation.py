@@ -37,7 +37,15 @@ PART_FAILED = "A part of the site does not answer."
 UNREACHABLE = "Does not answer"
 
 FIXED_RESULTS = {"there": "There", "absent": "Not there", "off": "Was disabled"}
-OTHER_RESULTS = {"refused": "There, but it cannot be used", "not asked": "Not asked: it has no such files"}
+OTHER_RESULTS = {
+    "refused": "There, but it cannot be used",
+    "too large": "There, but larger than the limit",
+    "not asked": "Not asked: it has no such files",
+    "throttled": "Limits the rate of requests",
+}
+# Kinds of results of a source that may have the file, and of one that has it.
+UNKNOWN_KINDS = {"unreachable", "throttled"}
+THERE_KINDS = {"there", "refused", "too large"}
 # Public servers, also those of native files: `symsrv+https:`.
 HTTP_NAME = re.compile(r"([a-z]+\+)?https?:")
 PRIVATE_NAME = re.compile(r"([a-z]+\+)?(file|s3|gs|az)://\S*(?=:)")
@@ -196,7 +204,7 @@ def _conclude_missing(missing: Missing, sources: Sequence[SourceState]) -> Concl
     if missing.kind == "unreachable":
         text = "The next attempt follows soon."
         return Conclusion("error", "Not all sources could be searched.", text)
-    if "unreachable" in kinds:
+    if kinds & UNKNOWN_KINDS:
         return Conclusion("warning", "In the last search no source had its symbols.", PART_FAILED)
     return Conclusion("warning", "No source has its symbols.")
 
@@ -211,9 +219,9 @@ def _conclude_unknown(explanation: Explanation, sources: Sequence[SourceState]) 
         return Conclusion("error", "Its state is not known now.", PART_FAILED)
     if not last:
         return Conclusion("", "It was not requested recently.", "So there is no result of a search.")
-    if "unreachable" in last:
+    if last & UNKNOWN_KINDS:
         return Conclusion("error", "In the last search not all sources could be searched.", SEARCHES_AGAIN)
-    if "there" in last or "refused" in last:
+    if last & THERE_KINDS:
         return Conclusion("", "In the last search a source had its symbols.", SEARCHES_AGAIN)
     return Conclusion("warning", "In the last search no source had its symbols.", SEARCHES_AGAIN)
 
@@ -287,7 +295,7 @@ def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bo
     if answer.kind in FIXED_RESULTS:
         return FIXED_RESULTS[answer.kind]
     # What a public server sends, or why it is not asked, is no secret.
-    if shows_names or (is_public and answer.kind in ("refused", "not asked")):
+    if shows_names or (is_public and answer.kind in ("refused", "too large", "not asked")):
         return answer.text
     if answer.kind == "denied":
         return f"Refused: {answer.text.rpartition('refused: ')[2]}"

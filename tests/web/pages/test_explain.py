@@ -14,7 +14,16 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tecken import services
 from tecken.download.models import MissingSymbol
-from tecken.errors import AccessDenied, NotFound, Unavailable
+from tecken.errors import (
+    AccessDenied,
+    Malformed,
+    NotAsked,
+    NotFound,
+    TeckenError,
+    Throttled,
+    TooLarge,
+    Unavailable,
+)
 from tecken.jobs import sending
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
@@ -165,6 +174,33 @@ def test_explain_upstream_that_refuses_shows_the_reason(client: Client, tmp_path
         XUL, [SourceResult(name, AccessDenied(f"{name}: refused: 403 Forbidden"), 0.1)]
     )
     assert '<span class="no"><bdi>Refused: 403 Forbidden</bdi></span>' in shown(client)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NotFound("{}: 404"), "Not there"),
+        (AccessDenied("{}: refused: 403 Forbidden"), "Refused: 403 Forbidden"),
+        (NotAsked("{}: not asked, it has ELF files"), "Not asked: it has no such files"),
+        (Throttled("{}: 429"), "Limits the rate of requests"),
+        (Unavailable("{}: 500"), "Does not answer"),
+        (TooLarge("{}: more than 4 bytes"), "There, but larger than the limit"),
+        (Malformed("{}: of another build"), "There, but it cannot be used"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("scheme", ["symsrv", "unified", "buildid"])
+def test_explain_results_of_an_upstream_are_distinct(
+    client: Client, settings: Settings, tmp_path: Path, scheme: str, error: TeckenError, expected: str
+) -> None:
+    name = f"{scheme}+file://{tmp_path}/upstream"
+    settings.SYMBOL_SOURCES = [name]
+    services.discard_all()
+    told = type(error)(str(error).format(name))
+    storage_services.lookup_log().note(XUL, [SourceResult(name, told, 0.1)])
+    page = shown(client)
+    assert f"<bdi>{expected}</bdi>" in page
+    assert str(tmp_path) not in page
 
 
 def test_explain_module_of_try_builds_names_how_to_ask_for_it(client: Client) -> None:
