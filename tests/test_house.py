@@ -45,9 +45,10 @@ MAXIMA = {
     # the client makes.
     # Pages and the API share the search by any id. The API's description of downloads has one, with two more
     # for that of symbolication and the shapes of both; the page that shows the description has one. Symbols
-    # of upstreams have records, a page and a part of the API.
+    # of upstreams have records, a page and a part of the API. Answers without Django have
+    # what they share.
     # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=260),
+    "modules": Limit(goal=200, bound=261),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),

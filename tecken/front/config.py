@@ -89,7 +89,7 @@ class FrontConfig(uvicorn.Config):
         from tecken.front.application import Front, warm_up  # noqa: PLC0415
 
         if isinstance(self.loaded_app, WSGIHandler):
-            from tecken.front.shortcut import Shortcut  # noqa: PLC0415 - as above
+            from tecken.front.shortcuts.symbolication import SymbolicationShortcut  # noqa: PLC0415 - as above
             from tecken.symbolication.warm_up import warm_up_web_process  # noqa: PLC0415 - as above
 
             # Not when the application is imported: another server may import it and then fork, and a child
@@ -97,12 +97,10 @@ class FrontConfig(uvicorn.Config):
             warm_up_web_process()
             # Django's instrumentation makes traces. With it every request has to reach Django, and no made-up
             # request is sent, because it would have a trace.
-            shortcut, on_start = (
-                (None, None) if settings.OTEL_EXPORTER_OTLP_ENDPOINT else (Shortcut(), partial(warm_up, self))
-            )
-            self.loaded_app = Front(
-                self.loaded_app, settings.WEB_THREADS, shortcut=shortcut, on_start=on_start
-            )
+            more: dict[str, Any] = {}
+            if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+                more = {"shortcut": SymbolicationShortcut(), "on_start": partial(warm_up, self)}
+            self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS, **more)
         elif not isinstance(self.loaded_app, Front):
             self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS)
 

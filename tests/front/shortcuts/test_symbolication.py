@@ -1,4 +1,4 @@
-"""The shortcut beside Django: the same bytes, the same counts, and no answer to anything unusual."""
+"""The shortcut of symbolication beside Django: the same bytes and counts, no answer to anything unusual."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gzip
 import re
 import threading
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ import orjson
 import pytest
 import pytest_django
 from django.core.handlers.wsgi import WSGIHandler
-from prometheus_client import REGISTRY
 
 from tecken import services
 from tecken.front.application import TURNS, Front
-from tecken.front.bridge import Response, call, wsgi_environ
+from tecken.front.bridge import Response
 from tecken.front.config import DEADLINES, FrontConfig, server_config
-from tecken.front.shortcut import MAX_BODY_BYTES, MAX_FRAMES, Shortcut
+from tecken.front.shortcuts.symbolication import MAX_BODY_BYTES, MAX_FRAMES, SymbolicationShortcut
 from tecken.http import responses
 from tecken.limits import services as limits_services
 from tecken.runtimeconfig import current
@@ -33,18 +31,17 @@ from tecken.symbolication.invalidation import InvalidationSubscriber
 from tecken.symbols import engine
 from tecken.symbols.pagefile.file import Header
 from tests.front.server import serving
+from tests.front.shortcuts.both_ways import REQUEST_ID, Scope, counts, django, values_of
+from tests.front.shortcuts.both_ways import scope_of as scope_of_any
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C
 
 # Django closes old connections at the start of a request.
 pytestmark = pytest.mark.django_db
 
-REQUEST_ID = "of-the-client"
 MODULES = [list(module[:2]) for module in (C, CPP, RUST)]
 JOB = {"memoryMap": MODULES, "stacks": [[[index, 0x1000 + 16 * n] for n in range(40) for index in (0, 1, 2)]]}
 SHORT = {"memoryMap": MODULES[:1], "stacks": [[[0, 0x1000], [-1, 5]], []]}
-
-Scope = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +56,7 @@ def _warm(
     # Its first message would make the headers untrusted at some moment of a test.
     monkeypatch.setattr(InvalidationSubscriber, "start", lambda _self: None)
     # A busy machine may take longer than the usual time.
-    monkeypatch.setattr("tecken.front.shortcut.SEARCH_SECONDS", 60.0)
+    monkeypatch.setattr("tecken.front.shortcuts.symbolication.SEARCH_SECONDS", 60.0)
     settings.STORAGE_URL = f"file://{tmp_path}"
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     runtime_options(symbolicate_deadline_seconds=0)
@@ -78,29 +75,11 @@ def encode(job: object) -> bytes:
 
 
 def scope_of(path: str = "/symbolicate/v5", method: str = "POST", **headers: str) -> Scope:
-    sent = {"host": "localhost", "user-agent": "tests", "x-request-id": REQUEST_ID}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    path, _, query = path.partition("?")
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "client": ("127.0.0.1", 5000),
-        "server": ("127.0.0.1", 8000),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
-    }
-
-
-def django(scope: Scope, body: bytes) -> Response:
-    return call(WSGIHandler(), wsgi_environ(scope, BytesIO(body), len(body)))
+    return scope_of_any(path, method, **headers)
 
 
 def shortcut(scope: Scope, body: bytes) -> Response | None:
-    return asyncio.run(Shortcut()(scope, body))
+    return asyncio.run(SymbolicationShortcut()(scope, body))
 
 
 def assert_same(scope: Scope, body: bytes) -> Response:
@@ -110,10 +89,6 @@ def assert_same(scope: Scope, body: bytes) -> Response:
     assert (response.status, response.headers) == (expected.status, expected.headers)
     assert response.whole == expected.whole
     return response
-
-
-def values_of(response: Response) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in response.headers}
 
 
 USUAL: list[dict[str, str]] = [
@@ -162,7 +137,7 @@ def test_shortcut_large_response_is_compressed_in_a_thread(monkeypatch: pytest.M
     encoded = responses.encode
     monkeypatch.setattr(responses, "encode", encode_and_note)
     for minimum in (1 << 20, 1):
-        monkeypatch.setattr("tecken.front.shortcut.MIN_THREAD_BYTES", minimum)
+        monkeypatch.setattr("tecken.front.shortcuts.symbolication.MIN_THREAD_BYTES", minimum)
         assert shortcut(scope_of(accept_encoding="gzip"), encode(JOB)) is not None
     assert [name.startswith("front-compress") for name in threads] == [False, True]
 
@@ -233,7 +208,7 @@ def test_shortcut_new_frames_are_left_to_django_without_their_pages() -> None:
 
 @NEEDS_ENGINE
 def test_shortcut_search_that_takes_too_long_is_left_to_django(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tecken.front.shortcut.SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr("tecken.front.shortcuts.symbolication.SEARCH_SECONDS", -1.0)
     assert shortcut(scope_of(), NEW) is None
     assert_same(scope_of(), encode(JOB))
 
@@ -300,16 +275,6 @@ def test_shortcut_behind_https_has_the_headers_of_django(settings: pytest_django
         assert shortcut(scope, encode(JOB)) is None
 
 
-def counts() -> dict[str, float]:
-    return {
-        f"{sample.name}{sample.labels}": sample.value
-        for family in REGISTRY.collect()
-        if family.name.startswith("tecken_")
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
-
-
 @pytest.mark.parametrize("path", ["/symbolicate/v5", "/symbolicate/v4"])
 def test_shortcut_counts_what_django_counts(path: str) -> None:
     def count(answer: Callable[[Scope, bytes], object]) -> tuple[dict[str, float], dict[Any, int]]:
@@ -343,7 +308,7 @@ def test_front_sends_the_same_bytes_with_and_without_the_shortcut() -> None:
     used: list[Response | None] = []
 
     async def noted(scope: Any, content: bytes) -> Response | None:
-        used.append(await Shortcut()(scope, content))
+        used.append(await SymbolicationShortcut()(scope, content))
         return used[-1]
 
     received = []

@@ -1,14 +1,8 @@
-"""Answers to warm symbolication requests, from memory and without Django.
+"""Answers to warm symbolication requests, from the memory of this process.
 
-When this process has everything that a request needs, the way through Django's handler takes longer than the
-answer itself. So the event loop answers such a request at once, with the functions that the view, its
-decorators and the middleware call. It needs no thread, because it reads memory only and is bounded by
-MAX_BODY_BYTES, MAX_FRAMES and MAX_ANSWER_BYTES. Frames that are not rendered yet are searched in the pages of
-the engine's cache for SEARCH_SECONDS.
-
-The view (`tecken.symbolication.api.views`) remains the implementation of the endpoint. A request that needs
-anything else than memory, or has anything unusual, gets no answer here and is left to it, errors included.
-`tests/front/test_shortcut.py` compares the responses of both byte by byte.
+They need no thread: they are bounded by MAX_BODY_BYTES, MAX_FRAMES and MAX_ANSWER_BYTES. Frames that are not
+rendered yet are searched in the pages of the engine's cache for SEARCH_SECONDS. The view is in
+`tecken.symbolication.api.views`.
 """
 
 from __future__ import annotations
@@ -17,24 +11,27 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from io import BytesIO
 from typing import Final, NamedTuple, NoReturn
 
-from django.conf import settings
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse
-from django.middleware.clickjacking import XFrameOptionsMiddleware
-from django.middleware.security import SecurityMiddleware
+from django.http import HttpRequest
 
 from tecken.errors import TeckenError
 from tecken.front.bridge import HeaderList, Response, Scope
+from tecken.front.shortcuts.middleware import (
+    LeftToDjango,
+    closing_headers,
+    encode_headers,
+    identity_headers,
+    is_secure,
+    is_usual,
+    request_id,
+)
 from tecken.http import responses
 from tecken.http.ratelimit import limits_in_force
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
 from tecken.metrics import REQUESTS, labelled
 from tecken.monitoring import degraded
-from tecken.monitoring.logs import choose_request_id
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import Subject
 from tecken.symbolication import services as symbolication_services
@@ -47,7 +44,6 @@ from tecken.symbolication.trace import Trace
 from tecken.symbols import engine
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
-from tecken.web.middleware import set_policy
 
 MAX_BODY_BYTES: Final = 16 << 10
 MAX_FRAMES: Final = 250
@@ -62,15 +58,7 @@ may take some milliseconds alone, after which the request is left to Django."""
 MIN_THREAD_BYTES: Final = 16 << 10
 """Size from which an answer is compressed in a thread. Less takes no longer than the change of threads."""
 
-UNUSUAL: Final = frozenset({b"auth-token", b"content-encoding", b"cookie", b"debug", b"x-config-override"})
-"""Headers of requests that are left to Django."""
-
-
 _compressors = ThreadPoolExecutor(2, "front-compress")
-
-
-class LeftToDjango(Exception):
-    """Reason to give no answer."""
 
 
 class Endpoint(NamedTuple):
@@ -115,13 +103,13 @@ class CachedModules:
         return symbolication_services.page_cache().of_engine
 
 
-class Shortcut:
+class SymbolicationShortcut:
     """Function from a request to its response, or to None for a request that is left to Django."""
 
     def __init__(self) -> None:
         self._cached = CachedModules()
         self._opening = _opening_headers()
-        self._closing = {secure: _closing_headers("https" if secure else "http") for secure in (False, True)}
+        self._closing = {secure: closing_headers("https" if secure else "http") for secure in (False, True)}
 
     async def __call__(self, scope: Scope, content: bytes) -> Response | None:
         """Return the response to a request whose body is `content`."""
@@ -129,22 +117,18 @@ class Shortcut:
         endpoint = ENDPOINTS.get(scope["raw_path"])
         if endpoint is None or len(content) > MAX_BODY_BYTES or not _is_usual(scope, headers):
             return None
-        request_id = choose_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        request = request_id(headers)
         try:
-            is_secure = _is_secure(scope, headers)
-            with current.pinned(Subject(request=request_id)):
+            secure = is_secure(scope, headers)
+            with current.pinned(Subject(request=request)):
                 answer, version = self._symbolicate(endpoint, content), current.version()
         except (LeftToDjango, TeckenError):
             return None
         coding, answer = await _compress(headers, answer)
-        identity = [
-            (b"X-Request-Id", request_id.encode()),
-            (b"X-Config-Version", b"%d" % version),
-            (b"X-Tecken-State", degraded.states_text().encode()),
-        ]
         length = (b"Content-Length", b"%d" % len(answer))
         head, *more = self._opening
-        sent = [head, length, *more, *coding, *identity, *self._closing[is_secure]]
+        identity = identity_headers(request, version, degraded.states_text())
+        sent = [head, length, *more, *coding, *identity, *self._closing[secure]]
         return Response(HTTPStatus.OK, sent, [answer])
 
     def _symbolicate(self, endpoint: Endpoint, content: bytes) -> bytes:
@@ -181,25 +165,7 @@ def _leave() -> NoReturn:
 
 def _is_usual(scope: Scope, headers: dict[bytes, bytes]) -> bool:
     """Return whether nothing but the body decides the answer."""
-    return (
-        scope["method"] == "POST"
-        and not scope["query_string"]
-        and len(headers) == len(scope["headers"])
-        and headers.keys().isdisjoint(UNUSUAL)
-        and current.maintenance() is None
-    )
-
-
-def _is_secure(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Return whether the client uses HTTPS. Raises LeftToDjango if it is to be redirected there."""
-    scheme = scope["scheme"].encode()
-    if settings.SECURE_PROXY_SSL_HEADER:
-        scheme = headers.get(b"x-forwarded-proto", scheme)
-    if scheme == b"https":
-        return True
-    if scheme != b"http" or settings.SECURE_SSL_REDIRECT:
-        raise LeftToDjango
-    return False
+    return scope["method"] == "POST" and not scope["query_string"] and is_usual(scope, headers)
 
 
 async def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderList, bytes]:
@@ -223,24 +189,6 @@ async def _compress(headers: dict[bytes, bytes], answer: bytes) -> tuple[HeaderL
 
 def _opening_headers() -> HeaderList:
     """Return the headers of the view, apart from Content-Length."""
-    return _encode_headers(
+    return encode_headers(
         views.public(lambda _request: responses.json_reply(b""))(HttpRequest()), b"Content-Length"
     )
-
-
-def _closing_headers(scheme: str) -> HeaderList:
-    """Return the headers that the outer middleware adds, as it adds them to an empty response."""
-    request = WSGIRequest({"REQUEST_METHOD": "POST", "wsgi.url_scheme": scheme, "wsgi.input": BytesIO()})
-    if settings.SECURE_PROXY_SSL_HEADER:
-        request.META[settings.SECURE_PROXY_SSL_HEADER[0]] = scheme
-    response = HttpResponse()
-    inner = set_policy(lambda _request: response)
-    inner(request)
-    XFrameOptionsMiddleware(inner).process_response(request, response)
-    SecurityMiddleware(inner).process_response(request, response)
-    return _encode_headers(response, b"Content-Type")
-
-
-def _encode_headers(response: HttpResponse, without: bytes) -> HeaderList:
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
-    return [pair for pair in pairs if pair[0] != without]
