@@ -48,6 +48,7 @@ SCENES: dict[str, Callable[[Tab], object]] = {
     "uploads": at("/uploads/"),
     "upload": at("/uploads/1/"),
     "files": at("/files/"),
+    "fetched": at("/fetched/"),
     "tokens": at("/tokens/"),
     "store": at("/store/"),
     "config": at("/config/"),

@@ -40,6 +40,19 @@ User.objects.create_superuser({OPERATOR!r}, {OPERATOR!r}, {PASSWORD!r})
 developer = User.objects.create_user({DEVELOPER!r}, {DEVELOPER!r}, {PASSWORD!r}, is_staff=True)
 developer.user_permissions.set(find_permissions(["upload.upload_symbols", "tokens.manage_tokens"]))
 """
+FETCHED = """
+from tecken.storage.models import FetchedModule
+sizes = dict(received_size=6_730_000, stored_size=1_870_000)
+FetchedModule.objects.create(
+    debug_file="libc.so.6", debug_id="AB1F7BB91B3C7DD8E2A2A1E0D3FD1E090", code_file="libc.so.6",
+    code_id="B97B1FAB3C1BD87DE2A2A1E0D3FD1E0956F0C6C0", format="elf",
+    upstream="debuginfod+https://debuginfod.debian.net", **sizes)
+for number, name in enumerate(["ntdll.pdb", "kernelbase.pdb", "ucrtbase.pdb"], 1):
+    FetchedModule.objects.create(
+        debug_file=name, debug_id=f"1EB9FACB04C73C5DEA7160764CD333D0{number}",
+        code_file=name.replace("pdb", "dll"), code_id=f"5B6D0C1{number}1E1000", format="pdb",
+        upstream="symsrv+https://msdl.microsoft.com/download/symbols", **sizes)
+"""
 WRITE_MISSES = "from tecken.tasks import write_misses; write_misses()"
 
 
@@ -65,6 +78,7 @@ class BrowsedSite(Site):
         self.upload(archive("crash-c", "libcrash-cpp.so"))
         self.miss(LIBC)
         self.run(WRITE_MISSES)
+        self.run(FETCHED)
         self.shared = self._share(STACK)
         self.bury(GIVEN_UP)
         self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
