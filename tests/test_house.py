@@ -26,6 +26,24 @@ class Limit(NamedTuple):
     bound: float
 
 
+# The goal of 200 modules was set for fewer formats and protocols. Add modules with a reason, one line each.
+ADDED_MODULES = {
+    "native formats and kinds of archives, one each": 15,
+    "the engine in Python, a program of its own": 6,
+    "native files in storage: the form of content, content and references, their rows, and their check": 4,
+    "download protocols: themselves, sections, builds by name, and responses for all of them": 5,
+    "CAB files: their headers, the engine in Python, the file in one, and their place in uploads": 4,
+    "RPM packages": 1,
+    "stores of symstore: their layout, and their import": 2,
+    "upstreams: entries, layouts, transports, buckets, native files and theirs, addresses, build ids": 8,
+    "platforms by names and ids": 1,
+    "URLs of storage": 1,
+    "source code: the format of bundles, storage, the API, the page, and bundles that the client makes": 5,
+    "the search by any id, which pages and the API share": 1,
+    "descriptions of symbolication and downloads in OpenAPI, their schemas, and the page with them": 4,
+    "symbols of upstreams: records, a page, and their place in the API": 3,
+    "what answers without Django share": 1,
+}
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
 # list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.
 MAXIMA = {
@@ -33,22 +51,7 @@ MAXIMA = {
     "participle_names": Limit(goal=0.03, bound=0.03),
     # An `__init__.py` with nothing but a docstring is documentation: every package has one, so that its
     # purpose stands next to the code. Neither of the next two figures counts it.
-    # The goal of 200 modules was set for fewer formats and protocols. Each native format has a module of its
-    # own, and so has each kind of archive. The engine in Python, a program of its own, has six. Native files
-    # in storage have four: the form of content, content and references, their rows, and their check. Download
-    # protocols brought five: themselves, sections of a file, builds by name, and responses for all of them.
-    # CAB files have four: their headers, the engine in Python, the file in one, and their place in uploads.
-    # RPM packages have one. Stores of symstore have two: their layout, and their import. Upstreams have
-    # eight: entries, layouts, the interface of transports, buckets, native files and the upstreams with them,
-    # addresses, and whole build ids. Platforms by names and ids have one, and URLs of storage another. Source
-    # code has five: the format of bundles, storage, its place in the API and on the page, and bundles that
-    # the client makes.
-    # Pages and the API share the search by any id. The API's description of downloads has one, with two more
-    # for that of symbolication and the shapes of both; the page that shows the description has one. Symbols
-    # of upstreams have records, a page and a part of the API. Answers without Django have
-    # what they share.
-    # Raise the bound with a reason.
-    "modules": Limit(goal=200, bound=261),
+    "modules": Limit(goal=200, bound=200 + sum(ADDED_MODULES.values())),
     "short_modules": Limit(goal=0.12, bound=0.12),
     "classes_defined_twice": Limit(goal=15, bound=15),
     "symbol_format_modules": Limit(goal=8, bound=8),
