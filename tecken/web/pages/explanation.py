@@ -7,19 +7,17 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from django.db.models import QuerySet
-
 from tecken.errors import Unavailable
 from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Remembered, Unknown
 from tecken.storage.models import SymbolFile
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Native, OwnStorage, UpstreamResult
-from tecken.symbols.ids import ObjectId
+from tecken.symbols.ids import GUID_DIGITS, ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.web.formatting import count, size
+from tecken.web.identifiers import find_same_guid
 
-GUID_DIGITS = 32
 # A build may have several files, and may have been uploaded more than once.
 MAX_ROWS = 100
 MAX_NEAR_MISSES = 5
@@ -113,30 +111,33 @@ ONLY_TRY = Conclusion("warning", "Only try builds have its symbols.", "Requests 
 def find_near_misses(debug_file: str, debug_id: str, *, shows_ids: bool) -> NearMisses:
     """Return other regular builds of a debug file, the last uploaded first.
 
-    Two queries read at most MAX_ROWS rows of an index each. Everyone who knows the id of a file can download
-    it, so ids with another GUID are listed only with `shows_ids`.
+    Each query reads at most MAX_ROWS rows of an index. Everyone who knows the id of a file can download it,
+    so ids with another GUID are listed only with `shows_ids`. The same GUID counts under any name: a native
+    file is found by its id alone.
     """
-    files = SymbolFile.objects.filter(debug_file=debug_file, completed_at__isnull=False, try_symbols=False)
     guid = debug_id[:GUID_DIGITS]
-    # Hexadecimal digits follow the GUID, and all of them sort before "G".
-    ages = files.filter(debug_id__gte=guid, debug_id__lt=f"{guid}G") if guid else files.none()
-    same_guid = _list_modules(debug_file, ages)
     other_guid = [
-        module
-        for module in _list_modules(debug_file, files)
-        if not guid or not module.debug_id.startswith(guid)
+        module for module in _list_modules(debug_file) if not guid or not module.debug_id.startswith(guid)
     ]
     return NearMisses(
-        [module for module in same_guid if module.debug_id != debug_id][:MAX_NEAR_MISSES],
+        find_same_guid(debug_id)[:MAX_NEAR_MISSES],
         other_guid[:MAX_NEAR_MISSES] if shows_ids else [],
         bool(other_guid),
     )
 
 
-def _list_modules(debug_file: str, files: QuerySet[SymbolFile]) -> list[ObjectId]:
-    """Return each module once, the newest first of MAX_ROWS rows: sorting all rows would have no bound."""
-    rows = sorted(files.order_by("debug_id").values_list("pk", "debug_id")[:MAX_ROWS], reverse=True)
-    return [ObjectId(debug_file, debug_id) for debug_id in dict.fromkeys(row[1] for row in rows) if debug_id]
+def _list_modules(debug_file: str) -> list[ObjectId]:
+    """Return each regular module with a debug file once, the newest first."""
+    stored = SymbolFile.objects.filter(completed_at__isnull=False, try_symbols=False)
+    rows: list[tuple[int, str, str, str]] = []
+    # Names of Windows in further spellings are not found: no index has them. A query for each spelling has
+    # rows in the order of the index; sorting all rows of a name would have no bound.
+    for name in {debug_file, ObjectId(debug_file, "").name}:
+        of_name = stored.filter(debug_file=name).order_by("debug_id")
+        rows += of_name.values_list("pk", "debug_file", "debug_id", "native_id")[:MAX_ROWS]
+    # A native file may be stored below another id, such as its code id.
+    modules = (ObjectId(name, native_id or debug_id) for _, name, debug_id, native_id in sorted(rows)[::-1])
+    return [module for module in dict.fromkeys(modules) if module.debug_id]
 
 
 def state_of(explanation: Explanation) -> State | None:
