@@ -42,7 +42,7 @@ ADDED_MODULES = {
     "the search by any id, which pages and the API share": 1,
     "descriptions of symbolication and downloads in OpenAPI, their schemas, and the page with them": 4,
     "symbols of upstreams: records, a page, and their place in the API": 3,
-    "what answers without Django share": 1,
+    "answers without Django: downloads, facts for which they wait, and what they share with symbolication": 3,
 }
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
 # list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.

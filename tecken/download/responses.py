@@ -97,7 +97,7 @@ def send_own(request: HttpRequest, found: OwnFile, url_seconds: float, max_bytes
     unpacks = found.key.file_type.is_compressed and not accepts_gzip(
         request.headers.get("Accept-Encoding", "")
     )
-    headers = _unpacked_headers(found) if unpacks else _stored_headers(found)
+    headers = _unpacked_headers(found) if unpacks else stored_headers(found)
     complete = HttpResponse(headers=headers)
     response = get_conditional_response(request, headers["ETag"], _modified(found), complete) or complete
     if response is not complete or request.method == "HEAD":
@@ -191,7 +191,8 @@ def _redirect(url: str) -> HttpResponse:
     return HttpResponseRedirect(url, headers={"Cache-Control": "no-transform"})
 
 
-def _stored_headers(found: OwnFile) -> Headers:
+def stored_headers(found: OwnFile) -> Headers:
+    """Return the headers of a whole file that is sent as stored."""
     packed: Headers = {"Content-Encoding": "gzip"} if found.key.file_type.is_compressed else {}
     length = {"Content-Length": str(found.span.size), "Accept-Ranges": "bytes"}
     return {**_headers(found, found.etag), **packed, **length}

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
@@ -20,6 +21,7 @@ from tecken.download.responses import (
     send_from_upstream,
     send_own,
     send_source,
+    stored_headers,
 )
 from tecken.errors import NotFound, Unavailable
 from tecken.http.decorators import check_source_access, cors, get_only
@@ -29,7 +31,14 @@ from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
-from tecken.storage.search import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
+from tecken.storage.search import (
+    ConversionPending,
+    ConvertedSymbols,
+    Found,
+    OwnFile,
+    UpstreamFile,
+    absence_text,
+)
 from tecken.storage.source_code import find_source
 from tecken.storage.upstreams.http import count_hops
 from tecken.symbols.ids import ObjectId, build_id_of, debug_ids_of_code_id, is_zero_debug_id
@@ -62,12 +71,12 @@ def download(parse: Parse, convert: Convert) -> View:
 
     `convert` has a module converted for a client that waits. It raises Unavailable, also when it is late.
     """
-    return _view(partial(_respond, parse, convert))
+    return _view(partial(_respond, parse, convert), parse)
 
 
 def download_by_build_id(parse: ParseBuildId) -> View:
     """Return the view of one URL pattern of ELF files, as `download` does."""
-    return _view(partial(_respond_by_build_id, parse))
+    return _view(partial(_respond_by_build_id, parse), parse)
 
 
 def download_source(parse: ParseSource) -> View:
@@ -75,11 +84,14 @@ def download_source(parse: ParseSource) -> View:
     return _view(partial(_respond_with_source, parse))
 
 
-def _view(respond: Callable[..., HttpResponseBase]) -> View:
+public = cors(METHODS, expose=READABLE)
+
+
+def _view(respond: Callable[..., HttpResponseBase], parse: Parse | ParseBuildId | None = None) -> View:
     guarded = rate_limited("download")(get_only(respond))
 
     @csrf_exempt
-    @cors(METHODS, expose=READABLE)
+    @public
     def view(request: HttpRequest, **names: str) -> HttpResponseBase:
         began = time.perf_counter()
         response = guarded(request, **names)
@@ -89,6 +101,8 @@ def _view(respond: Callable[..., HttpResponseBase]) -> View:
             response["Debug-Time"] = f"{time.perf_counter() - began:.6f}"
         return response
 
+    # For the front, which answers some requests without this view.
+    view.parse = parse  # type: ignore[attr-defined]
     return view
 
 
@@ -101,10 +115,18 @@ def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str)
     try:
         return _serve(request, wanted, convert)
     except NotFound:
-        _note_build_id(wanted)
-        _count_miss(wanted)
-        expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS)
-        raise NotFound(NOT_FOUND if expected else IGNORED) from None
+        if build_id := build_id_to_keep(wanted):
+            storage_services.build_ids().note([build_id])
+        _count(missing_file(wanted))
+        raise NotFound(text_of_missing(wanted)) from None
+
+
+def text_of_missing(wanted: FileRequest | BuildIdRequest) -> str:
+    """Return the text of the 404 for a file that no place has."""
+    if isinstance(wanted, BuildIdRequest):
+        return absence_text(wanted)
+    expected = is_expected(wanted.key, settings.DOWNLOAD_EXTENSIONS) and not is_ignored(wanted.key)
+    return NOT_FOUND if expected else IGNORED
 
 
 def is_ignored(key: FileKey) -> bool:
@@ -175,19 +197,36 @@ def _send_from_upstream(request: HttpRequest, found: UpstreamFile) -> HttpRespon
     return send_from_upstream(request, found, switchable.upstream, options().symbol_max_bytes)
 
 
-def _count_miss(wanted: FileRequest) -> None:
+class CountedMiss(NamedTuple):
+    """How a file that no place has is counted."""
+
+    miss: Miss
+    requester: Requester
+
+
+def missing_file(wanted: FileRequest | BuildIdRequest) -> CountedMiss | None:
+    """Return how a file is counted that no place has; None for one that is not counted."""
+    if isinstance(wanted, BuildIdRequest):
+        # Clients request a section before the file that has it.
+        miss = Miss("", "", "", wanted.build_id.upper())
+        return None if wanted.section else CountedMiss(miss, Requester.DEBUGINFOD)
     # SymSrv requests the compressed forms of a file, too, which would count it more than once.
     is_native = wanted.key.file_type is not FileType.OTHER and not (wanted.is_cabinet or wanted.is_msfz)
-    if (wanted.is_symbols or is_native) and not storage_services.search().has_disabled_upstream:
-        requester = Requester.DOWNLOAD if wanted.is_symbols else Requester.SYMSRV
-        storage_services.miss_counts().count([_miss(wanted)], requester)
+    if is_ignored(wanted.key) or not (wanted.is_symbols or is_native):
+        return None
+    return CountedMiss(_miss(wanted), Requester.DOWNLOAD if wanted.is_symbols else Requester.SYMSRV)
 
 
-def _note_build_id(wanted: FileRequest) -> None:
-    """Keep the whole build id of a file that is not here, for the symbolication that often follows."""
+def _count(missing: CountedMiss | None) -> None:
+    if missing and not storage_services.search().has_disabled_upstream:
+        storage_services.miss_counts().count([missing.miss], missing.requester)
+
+
+def build_id_to_keep(wanted: FileRequest) -> str:
+    """Return the id of a file that is not here, for the symbolication that often follows; empty for none."""
     if wanted.is_symbols and storage_services.needs_build_ids():
-        build_id = build_id_of(wanted.code_id, wanted.key.debug_id) or wanted.given_id
-        storage_services.build_ids().note([build_id])
+        return build_id_of(wanted.code_id, wanted.key.debug_id) or wanted.given_id
+    return ""
 
 
 def _miss(wanted: FileRequest) -> Miss:
@@ -206,10 +245,7 @@ def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str
     try:
         return _serve_elf(request, wanted)
     except NotFound:
-        # Clients request a section before the file that has it.
-        if not wanted.section and not storage_services.search().has_disabled_upstream:
-            miss = Miss("", "", "", wanted.build_id.upper())
-            storage_services.miss_counts().count([miss], Requester.DEBUGINFOD)
+        _count(missing_file(wanted))
         raise
 
 
@@ -244,6 +280,14 @@ def _send_elf(request: HttpRequest, found: OwnFile | UpstreamFile) -> HttpRespon
         return refusal
     current = options()
     response = send_own(request, found, current.download_url_seconds, current.symbol_max_bytes)
+    return _with_elfutils_headers(response, found.span.size, found.key.file_name)
+
+
+def small_response(wanted: FileRequest | BuildIdRequest, found: OwnFile) -> HttpResponseBase:
+    """Return the response with a whole native file for any usual request, but for its body."""
+    response = HttpResponse(headers=stored_headers(found))
+    if isinstance(wanted, FileRequest):
+        return response
     return _with_elfutils_headers(response, found.span.size, found.key.file_name)
 
 

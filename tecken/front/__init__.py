@@ -7,7 +7,7 @@ response after the handler has returned it. Every wait for a client has a deadli
 
     protocol     DeadlineProtocol: one connection, uvicorn's HTTP/1.1 protocol with the deadlines
     application  Front: one request from its headers to the end of its response; warm_up
-    shortcuts    warm symbolication requests, answered by the event loop without Django
+    shortcuts    warm symbolication requests and known downloads, answered by the event loop without Django
     bodies       Body: a request body while it is read, and the check that a large one must pass before;
                  the bytes of a response, piece by piece
     dispatcher   Dispatcher: the order of requests and the threads that run them

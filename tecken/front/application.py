@@ -34,7 +34,7 @@ from tecken.front.bodies import (
     send_start,
     send_whole,
 )
-from tecken.front.bridge import Application, Environ, Response, Scope, call, wsgi_environ
+from tecken.front.bridge import Application, Environ, Response, Scope, Take, call, wsgi_environ
 from tecken.front.config import DEADLINES, MEMORY_BYTES, Deadlines
 from tecken.front.dispatcher import Dispatcher
 from tecken.front.protocol import DeadlineProtocol
@@ -63,8 +63,8 @@ RETRY_AFTER: Final = (b"retry-after", b"5")
 class Front:
     """ASGI application that runs a WSGI application in threads.
 
-    With a `shortcut`, requests with small bodies that it has a response for need no thread. `on_start` is run
-    before the port opens.
+    Requests with small bodies for which `shortcut` has a response need no thread. `take` may take a request
+    without a body from the protocol, before it comes here. `on_start` is run before the port opens.
     """
 
     def __init__(
@@ -73,10 +73,13 @@ class Front:
         threads: int,
         deadlines: Deadlines = DEADLINES,
         shortcut: Callable[[Scope, bytes], Awaitable[Response | None]] | None = None,
+        *,
+        take: Take | None = None,
         on_start: Callable[[Front], Awaitable[None]] | None = None,
     ) -> None:
         self._call = partial(call, application)
         self._shortcut = shortcut
+        self.take = take
         self._on_start = on_start
         self._turns = TURNS
         self._threads = threads

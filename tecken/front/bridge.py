@@ -29,6 +29,11 @@ class Response(NamedTuple):
     close: Callable[[], object] = bool
 
 
+Take = Callable[[Scope, Callable[[Response | None], None]], bool]
+"""Function that may take a request without a body. Then it calls the second argument, in a later pass of the
+event loop, with the response in one piece, or with None to have the request handled as others are."""
+
+
 def wsgi_environ(scope: Scope, body: BinaryIO | Any, size: int | None) -> Environ:
     """Return the WSGI environment (PEP 3333) of a request whose body has been read.
 

@@ -89,6 +89,7 @@ class FrontConfig(uvicorn.Config):
         from tecken.front.application import Front, warm_up  # noqa: PLC0415
 
         if isinstance(self.loaded_app, WSGIHandler):
+            from tecken.front.shortcuts.downloads import DownloadShortcut  # noqa: PLC0415 - as above
             from tecken.front.shortcuts.symbolication import SymbolicationShortcut  # noqa: PLC0415 - as above
             from tecken.symbolication.warm_up import warm_up_web_process  # noqa: PLC0415 - as above
 
@@ -99,7 +100,8 @@ class FrontConfig(uvicorn.Config):
             # request is sent, because it would have a trace.
             more: dict[str, Any] = {}
             if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-                more = {"shortcut": SymbolicationShortcut(), "on_start": partial(warm_up, self)}
+                more = {"shortcut": SymbolicationShortcut(), "take": DownloadShortcut().take}
+                more["on_start"] = partial(warm_up, self)
             self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS, **more)
         elif not isinstance(self.loaded_app, Front):
             self.loaded_app = Front(self.loaded_app, settings.WEB_THREADS)

@@ -6,7 +6,8 @@ import asyncio
 import socket
 import struct
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeGuard
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tecken.front.bridge import Response, Take
 from tecken.front.config import DEADLINES, MAX_CONNECTIONS, MAX_HEAD_BYTES, Deadlines
 
 SWEEP_SECONDS: Final = 0.25
@@ -76,6 +78,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         # uvicorn would format a log line for each request, although no log handler uses it.
         self.access_log = False
         self._deadlines: Deadlines = getattr(self.app, "deadlines", DEADLINES)
+        self._take: Take | None = getattr(self.app, "take", None)
         self._phase: Phase = "head"
         self._since = self.loop.time()
         self._head_bytes = 0
@@ -132,6 +135,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             self._enter("body")
             super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request, unless the application takes it: a task takes longer than a small response."""
+        start = partial(super()._start_asgi_task, cycle, app)
+        if self._take is None or not self._take(cycle.scope, partial(_send, cycle, start)):
+            start()
 
     def on_message_complete(self) -> None:
         """End the body. Close a connection that was kept open only for the rest of it."""
@@ -265,6 +274,15 @@ def respond(cycle: RequestResponseCycle, status: int, headers: Iterable[Header],
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+def _send(cycle: RequestResponseCycle, start: Callable[[], None], response: Response | None) -> None:
+    """Send the response to a request that the application took; without one, start the request."""
+    # The usual way waits for a client that does not read.
+    if response is None or cycle.flow.write_paused:
+        start()
+    else:
+        respond(cycle, response.status, response.headers, response.whole[0])
 
 
 def _is_waiting(connection: object) -> TypeGuard[DeadlineProtocol]:

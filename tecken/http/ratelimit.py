@@ -29,6 +29,7 @@ from tecken.limits.port import (
 )
 from tecken.metrics import LIMIT_DECISIONS
 from tecken.runtimeconfig.current import options
+from tecken.runtimeconfig.options import Options
 from tecken.storage import services as storage_services
 
 
@@ -155,9 +156,9 @@ def _settle(request: HttpRequest, failed: bool) -> None:
         limits_services.usage().count(item.scope, cost, item.caller.token)
 
 
-def limits_in_force(scope: Scope) -> tuple[Limit, ...]:
-    """Return the limits of a scope that the options in force set."""
-    current = options()
+def limits_in_force(scope: Scope, values: Options | None = None) -> tuple[Limit, ...]:
+    """Return the limits of a scope that `values`, else the options in force, set."""
+    current = values or options()
     return _parse_limits(
         scope, getattr(current, f"limit_{scope}"), getattr(current, f"limit_{scope}_without_redis")
     )

@@ -159,10 +159,17 @@ def _date(day: int) -> str:
     return time.strftime("%Y%m%d", time.gmtime(day * DAY_SECONDS))
 
 
-def start_sender(usage: UsageCounter, seconds: float = SECONDS) -> Thread:
-    """Send the counts regularly and at exit, in a daemon thread that ends with `usage`."""
+class Flushed(Protocol):
+    """Counter in memory whose counts have to be sent."""
+
+    def flush(self, *, is_last: bool = False) -> None:
+        """Send the counts. Raises nothing."""
+
+
+def start_sender(counts: Flushed, seconds: float = SECONDS) -> Thread:
+    """Send the counts regularly and at exit, in a daemon thread that ends with `counts`."""
     # A strong reference would keep the counter alive for ever, and with it this thread.
-    counter = weakref.ref(usage)
+    counter = weakref.ref(counts)
     pause = Event()
 
     def run() -> None:

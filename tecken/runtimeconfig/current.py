@@ -126,6 +126,20 @@ def pinned(subject: Subject | None = None, texts: Mapping[str, str] | None = Non
         _pin.reset(token)
 
 
+class ValuesInForce(NamedTuple):
+    """ValuesInForce of one version; `are_for_all` tells that they are the same for every requester."""
+
+    options: Options
+    version: int
+    are_for_all: bool
+
+
+def values_for(subject: Subject) -> ValuesInForce:
+    """Return the newest values for a requester, without a pin."""
+    pin = _compute_pin(None, subject)
+    return ValuesInForce(pin.options, pin.snapshot.version, not pin.snapshot.has_rollouts)
+
+
 def repin(subject: Subject) -> None:
     """Compute the pinned values for a requester that has become known: rollouts depend on it."""
     pin = _pin.get()

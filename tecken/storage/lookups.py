@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import product
+from threading import Lock
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import orjson
@@ -393,9 +395,9 @@ COUNTS_KEPT_SECONDS = 86_400
 # One script: the size of the hash is checked together with the increment, so that requests at the same time
 # do not pass the bound together.
 COUNT_SCRIPT = """
-for i = 3, #ARGV do
+for i = 3, #ARGV, 2 do
   if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[1]) then
-    redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
+    redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
   end
 end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -435,15 +437,51 @@ class MissCounts:
 
     def count(self, misses: Sequence[Miss], requester: Requester = Requester.DOWNLOAD) -> None:
         """Count each of `misses` once, in one round trip, but for those with a name that is too long."""
-        names = [
-            miss_field(miss, requester)
-            for miss in misses[:MAX_COUNTED_AT_ONCE]
-            if max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_COUNTED_NAME
-        ]
-        if not names:
+        self.add(
+            Counter(miss_field(miss, requester) for miss in misses[:MAX_COUNTED_AT_ONCE] if is_counted(miss)),
+            requester,
+        )
+
+    def add(self, counts: Mapping[bytes, int], requester: Requester) -> None:
+        """Add counts by their `miss_field`, in one round trip."""
+        if not counts:
             return
+        words: list[bytes | int] = [requester.max_files, COUNTS_KEPT_SECONDS]
+        for field, number in counts.items():
+            words += [field, number]
         with suppress(Unavailable):
-            self._guard.call(self._count, [COUNTS], [requester.max_files, COUNTS_KEPT_SECONDS, *names])
+            self._guard.call(self._count, [COUNTS], words)
+
+
+class MissBatch:
+    """Misses of this process that are not sent yet. A killed process loses those of a second.
+
+    It keeps up to MAX_COUNTED_AT_ONCE different files for each requester; a further one is not counted.
+    """
+
+    def __init__(self, counts: MissCounts) -> None:
+        self._add = counts.add
+        self._lock = Lock()
+        self._unsent: dict[Requester, Counter[bytes]] = {}
+
+    def count(self, field: bytes, requester: Requester) -> None:
+        """Count the miss with this `miss_field` once, in memory."""
+        with self._lock:
+            counts = self._unsent.setdefault(requester, Counter())
+            if field in counts or len(counts) < MAX_COUNTED_AT_ONCE:
+                counts[field] += 1
+
+    def flush(self, *, is_last: bool = False) -> None:  # noqa: ARG002 - as every counter with a sender
+        """Send the counts, in one round trip for each requester. Raises nothing."""
+        with self._lock:
+            unsent, self._unsent = self._unsent, {}
+        for requester, counts in unsent.items():
+            self._add(counts, requester)
+
+
+def is_counted(miss: Miss) -> bool:
+    """Return whether a miss is counted: its names are not longer than those of files."""
+    return max(len(miss.debug_file), len(miss.code_file)) <= LONGEST_COUNTED_NAME
 
 
 def miss_field(miss: Miss, requester: Requester) -> bytes:

@@ -195,6 +195,13 @@ class OwnFiles(Protocol):
         """
         ...
 
+    def recall(self, key: FileKey, stored: Stored) -> bytes | None:
+        """Return the bytes of a small file with this `stat` that was read a moment ago; None otherwise.
+
+        It reads memory only and raises nothing. None where `signed_get` may have a URL.
+        """
+        ...
+
     def other_case(self, key: FileKey) -> FileKey:
         """Return the file of a Windows module that was put last under this name in another case.
 

@@ -79,6 +79,8 @@ from tecken.symbols.pagefile.file import Header, read_header
 # Errors whose text is part of the reason why a module is missing.
 REASONS = (SourceDisabled, AccessDenied, IncompleteId, Malformed, TooLarge)
 
+ABSENT = "Symbol Not Found"
+
 Record = Callable[[ObjectId, Sequence[SourceResult]], None]
 """Receives the results of one search; raises nothing."""
 
@@ -176,6 +178,13 @@ class ConversionPending(Pending):
     def __init__(self, module: ObjectId) -> None:
         super().__init__(f"{module} is not converted yet")
         self.module = module
+
+
+def absence_text(request: FileRequest | BuildIdRequest) -> str:
+    """Return the text of the NotFound for a file that no place has."""
+    if isinstance(request, BuildIdRequest) and request.section:
+        return f"no file of build id {request.build_id} has a section {request.section}"
+    return ABSENT
 
 
 class OwnFile(NamedTuple):
@@ -326,7 +335,17 @@ class Search:
                 file = self._find_first(places, fresh=fresh)
                 assert isinstance(file, OwnFile)
                 return self._find_first([_section_place(file, request.section)], fresh=fresh)
-        raise NotFound(f"no file of build id {request.build_id} has a section {request.section}")
+        raise NotFound(absence_text(request))
+
+    def places(self, request: FileRequest | BuildIdRequest) -> list[SearchPlace[Any]]:
+        """Return the places that are searched, in order; for a section those of the files that may have it.
+
+        When all of them are known to be without the file, the search ends with `absence_text`.
+        """
+        if isinstance(request, FileRequest):
+            return list(self._places(request))
+        parts = ElfPart if request.section else (request.part,)
+        return [place for part in parts for place in self._elf_places(request._replace(part=part))]
 
     def _elf_places(self, request: BuildIdRequest) -> Iterator[SearchPlace[OwnFile | UpstreamFile]]:
         """Yield the places of an ELF file, in the order of the module's docstring."""
@@ -360,7 +379,7 @@ class Search:
         # One place that did not respond is enough to leave the result open: it may have the file.
         if unavailable:
             raise combined(unavailable)
-        raise NotFound("Symbol Not Found")
+        raise NotFound(ABSENT)
 
     def _places(self, request: FileRequest) -> Iterator[Place]:
         """Yield the places where the file may be, in the order of the module's docstring."""

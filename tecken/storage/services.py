@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 
 from tecken.errors import Unavailable
+from tecken.limits.usage import start_sender
 from tecken.redisclient.services import cache_client, cache_guard
 from tecken.runtimeconfig.current import options
 from tecken.services import per_process
@@ -21,7 +22,15 @@ from tecken.storage.build_ids import BuildIds
 from tecken.storage.cabinets import UnpackRules
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
-from tecken.storage.lookups import LookupLog, Miss, MissCounts, PresenceCache, PresenceLifetimes, Requester
+from tecken.storage.lookups import (
+    LookupLog,
+    Miss,
+    MissBatch,
+    MissCounts,
+    PresenceCache,
+    PresenceLifetimes,
+    Requester,
+)
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
 from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
 from tecken.storage.upstreams.bucket import BucketTransport
@@ -267,6 +276,14 @@ def try_stamp(module: ObjectId) -> Stored | NativeStamp | None:
 def miss_counts() -> MissCounts:
     """Return the counter of files that no source has."""
     return MissCounts(cache_client(), cache_guard())
+
+
+@per_process
+def miss_batch() -> MissBatch:
+    """Return the counter in memory of files that no source has, which sends its counts every second."""
+    batch = MissBatch(miss_counts())
+    start_sender(batch)
+    return batch
 
 
 def count_absent(modules: Sequence[ObjectId]) -> None:

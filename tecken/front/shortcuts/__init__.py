@@ -9,5 +9,7 @@ unusual, gets no answer here and is left to its view, errors included. The tests
 byte by byte.
 
     symbolication   warm symbolication requests
+    downloads       files that are nowhere, and small ones that were read a moment ago
+    facts           what redis-cache knows about files, for all downloads that wait
     middleware      what the middleware checks and adds, for all of them
 """

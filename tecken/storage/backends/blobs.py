@@ -93,9 +93,14 @@ class Blobs:
             raise Unavailable(f"{self._bucket.name}: {content.digest} has only {content.size} bytes")
         yield iter([self._read_small(content)[start:end]])
 
-    def _read_small(self, content: FileContent) -> bytes:
+    def recall(self, digest: str) -> bytes | None:
+        """Return content from memory; None where it is not there."""
         with self._lock:
-            kept: bytes | None = self._small.get(content.digest)
+            kept: bytes | None = self._small.get(digest)
+        return kept
+
+    def _read_small(self, content: FileContent) -> bytes:
+        kept = self.recall(content.digest)
         if kept is not None:
             return kept
         with self._read_stored(content) as chunks:

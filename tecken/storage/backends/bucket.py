@@ -55,6 +55,9 @@ _RUNTIME_OWNER: dict[str, int] = {}
 
 Span = tuple[int, int]
 
+# Storages without a server of their own that would check a signature.
+WITHOUT_URLS = (LocalStore, MemoryStore, HTTPStore)
+
 
 class Bucket:
     """Objects of one bucket or directory. Keys are relative paths with `/`; names in them need no quoting."""
@@ -200,10 +203,15 @@ class Bucket:
 
     def sign(self, method: Literal["GET", "PUT"], key: str, seconds: float) -> str | None:
         """Return a URL that is valid for `seconds`; None for a directory. Raises Unavailable."""
-        if isinstance(self._store, LocalStore | MemoryStore | HTTPStore):
+        if isinstance(self._store, WITHOUT_URLS):
             return None
         with self._errors_of(key):
             return obstore.sign(self._store, method, self._path(key), timedelta(seconds=seconds))
+
+    @property
+    def has_urls(self) -> bool:
+        """Return whether the storage has URLs that can be signed. Without a key to sign with, that fails."""
+        return not isinstance(self._store, WITHOUT_URLS)
 
     def _path(self, key: str) -> str:
         return f"{self._directory}/{key}".lstrip("/") if self._directory else key

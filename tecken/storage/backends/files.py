@@ -20,7 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
+from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from cachetools import LRUCache
 
 from tecken.errors import InvalidInput, Malformed, NotFound, TooLarge
 from tecken.storage.backends.blobs import (
@@ -65,6 +69,11 @@ GZIP_WINDOW = 31
 # References that are read side by side when all of them are listed, and how many at once.
 REFERENCE_READERS = 8
 REFERENCE_BATCH = 256
+# For how long a reference that was read stands for the one in the storage, and how many of them do. An upload
+# or a removal also changes the presence cache, which every request reads: this bounds for how long a file is
+# sent that was removed from the storage by other means.
+RECALL_SECONDS = 5.0
+MAX_RECALLED = 4096
 
 
 class ObjectFiles:
@@ -74,6 +83,8 @@ class ObjectFiles:
         self.name = bucket.name
         self._bucket = bucket
         self.blobs = Blobs(bucket)
+        self._read_lately: LRUCache[FileKey, tuple[str, float]] = LRUCache(MAX_RECALLED)
+        self._lock = Lock()
 
     def stat(self, key: FileKey) -> Stored:
         """Return size, etag and time of a file."""
@@ -90,12 +101,23 @@ class ObjectFiles:
     def read(self, key: FileKey, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Read a part of a file."""
         check_span(start, end)
-        path = _path(key, NotFound)
+        path, began = _path(key, NotFound), monotonic()
         if found := self._find_reference(key):
+            with self._lock:
+                self._read_lately[key] = found[0].digest, began
             with self.blobs.read(found[0], start, end) as chunks:
                 yield chunks
         else:
             yield self._bucket.chunks(self._bucket.get(path, start, end))
+
+    def recall(self, key: FileKey, stored: Stored) -> bytes | None:
+        """Return a small native file from memory if its reference was read in the last RECALL_SECONDS."""
+        if self._bucket.has_urls:
+            return None
+        with self._lock:
+            digest, at = self._read_lately.get(key) or ("", 0.0)
+        is_recent = digest == stored.etag and monotonic() - at < RECALL_SECONDS
+        return self.blobs.recall(digest) if is_recent else None
 
     def open_file(self, key: FileKey) -> BinaryIO | None:
         """Open the file of a directory that has the bytes of a native file."""

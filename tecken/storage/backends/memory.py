@@ -85,6 +85,10 @@ class MemoryFiles:
         self._raise_outage()
         return None
 
+    def recall(self, key: FileKey, stored: Stored) -> bytes | None:  # noqa: ARG002
+        """Return None: nothing is kept."""
+        return None
+
     def other_case(self, key: FileKey) -> FileKey:
         """Return the key that was put last and differs in case only."""
         self._raise_outage()

@@ -329,6 +329,7 @@ def test_site_has_the_shortcut_unless_it_is_traced(
     config.load()
     assert isinstance(config.loaded_app, Front)
     assert (config.loaded_app._shortcut is not None) == has_shortcut
+    assert (config.loaded_app.take is not None) == has_shortcut
 
 
 def test_front_answers_few_requests_in_one_pass_of_the_loop() -> None:
