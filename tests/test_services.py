@@ -30,6 +30,8 @@ from tecken.symbols.pagefile.file import Header
 from tests.support.redis_server import free_port
 from tests.symbolication.samples import sym
 
+pytestmark = pytest.mark.django_db
+
 SAMPLES = Path(__file__).parent / "data" / "samples"
 CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 IN_CRASH_C = 0x1180  # an offset in one of its functions

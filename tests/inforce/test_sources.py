@@ -28,6 +28,7 @@ from tecken.symbols.layouts import symbol_file
 from tecken.symbols.pagefile.file import Header
 from tests.support.http_upstream import HttpUpstream, Reply
 
+pytestmark = pytest.mark.django_db
 pytest_plugins = ["tests.support.upstreams"]
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

@@ -27,6 +27,8 @@ from tecken.symbols.pagefile.file import Header
 from tests.symbolication.memory import CPP, SAMPLES, C
 from tests.symbolication.samples import of_version_1
 
+pytestmark = pytest.mark.django_db
+
 IN_C = 0x1180
 JOB = {"memoryMap": [list(C)], "stacks": [[[0, IN_C], [0, 5]]]}
 MIB = 1024 * 1024
