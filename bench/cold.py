@@ -2,6 +2,7 @@
 
     python -m bench.cold [--rounds 5] [--largest-mb 1000]
     python -m bench.cold --kills 1000       no times: conversions are killed while requests wait for them
+    python -m bench.cold --together 100     so many clients at once, and a slow upstream
 
 Each round uses a copy of the module under another debug id, in a web process and a worker that run. The first
 round of a worker stands in a row of its own. The times, in ms since the request was sent, are those of
@@ -15,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection
@@ -22,7 +24,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import redis
 
@@ -43,6 +45,7 @@ WORKER = [
     "WARNING",
 ]
 READY_WITHIN = 60.0  # seconds
+SLOW_SECONDS = 2.0
 # The first command with this text, of those since the request was sent, is the end of the step.
 STEPS = {
     "job sent": "LPUSH convert",
@@ -68,9 +71,16 @@ class Steps(NamedTuple):
 
 
 class Upstream(SimpleHTTPRequestHandler):
-    """Files of a directory; `sent` has the time at which the last one was sent."""
+    """Files of a directory, after a delay in seconds; `sent` has the time at which the last one was sent."""
 
     sent = 0.0
+    delay = 0.0
+    fetches: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.fetches.append(self.path)
+        time.sleep(self.delay)
+        super().do_GET()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         outputfile.flush()
@@ -116,12 +126,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=rig.DATA)
     parser.add_argument("--largest-mb", type=float, default=1000.0)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--together", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.kills:
         report_kills(options.kills, options.seed)
         return
     modules = [module for module in rig.modules(options.data) if module.size <= options.largest_mb * 1e6]
+    if options.together:
+        with site() as running:
+            report_together(running, modules[-1], options.together)
+        return
     with site() as running:
         for module in reversed(modules):
             rounds = [measured(running, module, number) for number in range(options.rounds + 1)]
@@ -138,7 +153,7 @@ def site() -> Iterator[Site]:
     ):
         rig.configure(environment, symbolicate_deadline_seconds=120)
         with rig.web(environment, "0-3") as (port, _):
-            connection = HTTPConnection("127.0.0.1", port, timeout=120)
+            connection = connect(port)
             monitor = Monitor(environment["REDIS_URL"])
             wait_for_worker(monitor)
             yield Site(connection, monitor, worker, Path(name))
@@ -180,6 +195,28 @@ def measured(running: Site, original: rig.Module, number: int) -> Steps:
     module.path.unlink()
     at = {step: times[step] - start for step in STEPS}
     return Steps(at, cpu_answered, cpu_seconds(running.worker) - cpu)
+
+
+def report_together(running: Site, original: rig.Module, clients: int) -> None:
+    """Have many clients request the same cold module of a slow upstream."""
+    Upstream.delay = SLOW_SECONDS
+    measured(running, original, 1)
+    module = rig.clone(original, random.randrange(1 << 28), running.folder)
+    body = rig.request(module.key, rig.frames(module.functions(), 40, random.Random(1)))
+    Upstream.fetches.clear()
+    start = time.time()
+    with ThreadPoolExecutor(clients) as pool:
+        answers = list(pool.map(lambda _: rig.post(connect(running.connection.port), body), range(clients)))
+    seconds = time.time() - start
+    complete = sum(b'"function"' in answer for answer in answers)
+    rig.table(
+        ("clients", "answers with functions", "fetches", "seconds until the last answer"),
+        [[clients, complete, len(Upstream.fetches), f"{seconds:.1f}"]],
+    )
+
+
+def connect(port: int) -> HTTPConnection:
+    return HTTPConnection("127.0.0.1", port, timeout=120)
 
 
 def wait_until_idle(monitor: Monitor, start: float) -> None:

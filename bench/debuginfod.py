@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import NamedTuple
 
 from bench.rig import ROOT, configure, cpu_seconds, median, process, processes, redis_pair, table, web
@@ -29,6 +29,14 @@ from tests.support.redis_server import free_port
 SMALL = ROOT / "tests/data/native/frames.debug"
 SMALL_ID = "2170740035ee5228259b8189628eb7ac26e4b705"
 UNKNOWN_ID = "0123456789abcdef0123456789abcdef01234567"
+IDS = 200
+MANY_IDS = f"""
+local id = 0
+function request()
+  id = (id + 1) % {IDS}
+  return wrk.format("GET", string.format("/buildid/%040x/debuginfo", id))
+end
+"""
 SECTION = "section/.debug_line"
 CONNECTIONS = 16
 RUNS = 5
@@ -75,11 +83,16 @@ def main() -> None:
 def measured(server: Server, big_id: str, seconds: int) -> dict[str, str]:
     found = by_wrk(server, f"/buildid/{SMALL_ID}/debuginfo", seconds)
     missing = by_wrk(server, f"/buildid/{UNKNOWN_ID}/debuginfo", seconds)
+    # The first request for an id reads the database.
+    for some_id in range(IDS):
+        status(server.port, f"/buildid/{some_id:040x}/debuginfo")
+    several = by_wrk(server, f"/buildid/{UNKNOWN_ID}/debuginfo", seconds, MANY_IDS)
     section = by_hand(server, f"/buildid/{big_id}/{SECTION}")
     whole = by_hand(server, f"/buildid/{big_id}/debuginfo")
     return {
         **{f"small file: {what}": value for what, value in found.items()},
         **{f"404: {what}": value for what, value in missing.items()},
+        **{f"404 of {IDS} ids: {what}": value for what, value in several.items()},
         **{f"{SECTION}: {what}": value for what, value in section.items()},
         **{f"big file: {what}": value for what, value in whole.items()},
     }
@@ -142,15 +155,19 @@ def build_id(file: Path) -> str:
 # Measurements
 
 
-def by_wrk(server: Server, path: str, seconds: int) -> dict[str, str]:
-    """Measure requests a second, after one second of other requests."""
+def by_wrk(server: Server, path: str, seconds: int, script: str = "") -> dict[str, str]:
+    """Measure requests a second, after one second of other requests. A wrk `script` may vary the path."""
     wrk = ["taskset", "-c", f"1-{(os.cpu_count() or 2) - 1}", "wrk", "-t", "1", "-c", str(CONNECTIONS)]
     url = f"http://127.0.0.1:{server.port}{path}"
-    subprocess.run([*wrk, "-d", "1s", url], check=True, stdout=subprocess.DEVNULL)
-    before = server.cpu_seconds()
-    text = subprocess.run(
-        [*wrk, "-d", f"{seconds}s", "--latency", url], check=True, capture_output=True, text=True
-    ).stdout
+    with NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        wrk += ["-s", file.name] if script else []
+        subprocess.run([*wrk, "-d", "1s", url], check=True, stdout=subprocess.DEVNULL)
+        before = server.cpu_seconds()
+        text = subprocess.run(
+            [*wrk, "-d", f"{seconds}s", "--latency", url], check=True, capture_output=True, text=True
+        ).stdout
     spent = server.cpu_seconds() - before
     rate, total, slow = RATE.search(text), TOTAL.search(text), SLOW.search(text)
     assert rate
@@ -158,7 +175,7 @@ def by_wrk(server: Server, path: str, seconds: int) -> dict[str, str]:
     assert slow
     return {
         "requests a second": f"{float(rate[1]):,.0f}",
-        "CPU per request": f"{spent / int(total[1]) * 1e3:.2f} ms",
+        "CPU per request": f"{spent / int(total[1]) * 1e3:.3f} ms",
         "p99": slow[1],
     }
 
