@@ -116,10 +116,7 @@ class DownloadShortcut:
         self._closing = {secure: closing_headers("https" if secure else "http") for secure in (False, True)}
 
     def take(self, scope: Scope, send: Callable[[Response | None], None]) -> bool:
-        """Return whether a request is taken. `send` is called later with its response, or None to leave it.
-
-        Nothing is taken whose facts would be read in vain.
-        """
+        """Return whether a request is taken. `send` is called later, with None for one that is left."""
         headers = dict(scope["headers"])
         if not _is_usual(scope, headers):
             return False
