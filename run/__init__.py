@@ -9,9 +9,10 @@
     admin       make admin: the account admin
     redis_cli   make redis-cache-cli, make redis-store-cli
     lock        make lock: pins the packages
+    release     the notes of a release, for the forge
     checkout    paths, the state of make run, and version.json; make manage: management commands for the
                 servers of make run
 
-`install` and `redis_cli` run before any package is installed, so they and `checkout` may import the standard
-library only. An account with a printed password must never be created in production (`admin`).
+`install`, `redis_cli` and `release` run before any package is installed, so they and `checkout` may import
+the standard library only. An account with a printed password must never be created in production (`admin`).
 """

@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tecken import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".run"
@@ -63,10 +64,9 @@ def environment(servers: dict[str, str]) -> dict[str, str]:
 
 def write_version() -> None:
     """Write version.json, which `/__version__` serves."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     document = {
         "source": "",
-        "version": project["version"],
+        "version": __version__,
         "commit": find_commit(),
         "build": os.environ.get("BUILD", ""),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tecken import __version__
 from tecken.settings import BASE_DIR
 
 DOCUMENTS = sorted([*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md")])
@@ -98,6 +99,13 @@ def test_index_of_decision_records_lists_every_record() -> None:
 def test_decision_record_has_the_four_headings(record: Path) -> None:
     headings = re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Measured by"]
+
+
+def test_newest_release_in_the_changelog_is_the_version() -> None:
+    changelog = (BASE_DIR / "CHANGELOG.md").read_text()
+    first, newest, *_ = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert first == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d", newest)
 
 
 def test_benchmarks_that_documents_name_exist() -> None:

@@ -33,6 +33,7 @@ import httpcore
 import httpx
 import stamina
 
+from tecken import __version__
 from tecken.errors import (
     AccessDenied,
     NotFound,
@@ -163,7 +164,7 @@ def _tls_context() -> ssl.SSLContext:
 
 # FileTransport
 
-USER_AGENT = "tecken/0.1.0"
+USER_AGENT = f"tecken/{__version__}"
 # Entry of this program in the header Via.
 VIA = "1.1 tecken"
 MOST_REDIRECTS = 5

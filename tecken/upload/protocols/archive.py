@@ -29,7 +29,7 @@ from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.storage.upstreams.addresses import is_public, resolve
-from tecken.storage.upstreams.http import DeadlineBackend
+from tecken.storage.upstreams.http import USER_AGENT, DeadlineBackend
 from tecken.upload import archive_upload
 from tecken.upload.containers import check_name
 from tecken.upload.form import Archive, max_form_bytes, receive_archive
@@ -90,7 +90,7 @@ def _accept(request: HttpRequest, upload: Upload) -> HttpResponse:
 # Fetch by URL
 
 MAX_REDIRECTS = 5
-HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tecken/0.1.0"}
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Protocol
 
 import pytest
 import stamina
 
+from tecken import __version__
 from tecken.errors import AccessDenied, NotFound, Throttled, TooLarge, Unavailable
 from tecken.storage.port import FetchLimits
 from tecken.storage.upstreams.http import (
@@ -348,5 +347,4 @@ def test_http_symbols_invalid_url_raises_without_credentials(url: str) -> None:
 
 
 def test_user_agent_has_the_version() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    assert f"{project['name']}/{project['version']}" == USER_AGENT
+    assert f"tecken/{__version__}" == USER_AGENT
