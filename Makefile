@@ -12,7 +12,7 @@ export PORT COMMIT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
+.PHONY: help run serve worker beat docs test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ mutants: python ## change code of a package in small ways, and list the changes 
 	@$(PYTHON) run/install.py dev
 	@$(PYTHON) run/install.py mutants
 	@$(VENV)/python -m tests.support.mutants $(ARGS)
+
+docs: python ## make the documentation site in .cache/docs; a link that leads nowhere is an error
+	@$(PYTHON) run/install.py docs
+	@$(VENV)/python -m sphinx --quiet --fail-on-warning --nitpicky --fresh-env -d .cache/doctrees docs .cache/docs
+	@echo "Open .cache/docs/index.html"
 
 check: python ## format, lint, types, import contracts
 	@$(PYTHON) run/install.py dev

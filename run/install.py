@@ -1,7 +1,8 @@
-"""Installation of packages in .venv: `python3 run/install.py run|dev|browser|mutants|cli` (cli: .venv-cli).
+"""Installation of packages: `python3 run/install.py run|dev|browser|docs|mutants|cli`.
 
-It installs only what has changed, and imports the standard library only, because nothing else is installed
-yet. uv downloads packages in parallel; where it cannot be installed or fails, pip installs the same files.
+All are installed in .venv, those of `cli` in .venv-cli. Only what has changed is installed. This module
+imports the standard library only, because nothing else is installed yet. uv downloads packages in parallel;
+where it cannot be installed or fails, pip installs the same files.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ def main() -> None:
     pin("requirements-run", "--constraint", "requirements-dev.txt")
     pin("requirements", "--constraint", "requirements-dev.txt")
     pin("requirements-browser", "--constraint", "requirements-dev.txt")
+    pin("requirements-docs", "--constraint", "requirements-dev.txt")
     pin("requirements-mutants", "--constraint", "requirements-dev.txt")
 
 

@@ -101,6 +101,13 @@ def test_decision_record_has_the_four_headings(record: Path) -> None:
     assert headings == ["Context", "Decision", "Consequences", "Measured by"]
 
 
+def test_index_lists_every_document() -> None:
+    docs = BASE_DIR / "docs"
+    documents = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"index.md"}
+    listed = re.findall(r"^\* \[[^]]+\]\(([^)]+)\)", (docs / "index.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in documents if not re.match(r"adr/\d", name))
+
+
 def test_newest_release_in_the_changelog_is_the_version() -> None:
     changelog = (BASE_DIR / "CHANGELOG.md").read_text()
     first, newest, *_ = re.findall(r"^## (.+)$", changelog, re.MULTILINE)

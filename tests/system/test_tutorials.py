@@ -1,4 +1,4 @@
-"""The commands of docs/tutorials.md, on a site of its own."""
+"""The commands of docs/tutorials, on a site of their own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.system.site import ROOT, Site
 
 pytestmark = pytest.mark.xdist_group("tutorials")  # all tests share a site
 
-DOCUMENT = (ROOT / "docs" / "tutorials.md").read_text()
+TUTORIALS = ROOT / "docs" / "tutorials"
 NEEDED = {
-    "C": ("cc", "objcopy", "readelf"),
-    "C++": ("c++", "objcopy", "readelf"),
-    "Rust": ("rustc", "objcopy", "readelf"),
-    "Go": ("go", "objcopy", "readelf"),
-    "Windows": ("clang", "lld-link"),
+    "c": ("cc", "objcopy", "readelf"),
+    "cpp": ("c++", "objcopy", "readelf"),
+    "rust": ("rustc", "objcopy", "readelf"),
+    "go": ("go", "objcopy", "readelf"),
+    "windows": ("clang", "lld-link"),
 }
 # Seconds. The first build of a machine compiles the standard library of Go.
 BUILT_WITHIN, CONVERTED_WITHIN = 300.0, 60.0
@@ -48,27 +48,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[
         yield site, {**os.environ, "TECKEN_URL": site.url, "TECKEN_TOKEN": token, "PATH": paths}
 
 
-@pytest.mark.parametrize("language", NEEDED)
+@pytest.mark.parametrize("tutorial", NEEDED)
 def test_tutorial_commands_symbolicate_the_stack(
-    site: tuple[Site, dict[str, str]], language: str, tmp_path: Path
+    site: tuple[Site, dict[str, str]], tutorial: str, tmp_path: Path
 ) -> None:
-    if lacking := [program for program in NEEDED[language] if not shutil.which(program)]:
+    if lacking := [program for program in NEEDED[tutorial] if not shutil.which(program)]:
         pytest.skip(f"{', '.join(lacking)} is not installed")
     running, environment = site
-    section = DOCUMENT.split(f"\n## {language}\n")[1].split("\n## ")[0]
-    name, source = re.findall(r"^`(crash\.\w+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL | re.MULTILINE)[0]
+    document = (TUTORIALS / f"{tutorial}.md").read_text()
+    name, source = re.findall(r"^`(crash\.\w+)`:\n\n```\w+\n(.*?)```", document, re.DOTALL | re.MULTILINE)[0]
     (tmp_path / name).write_text(source)
-    for command, expected in commands(section):
+    for command, expected in commands(document):
         run(command, expected, tmp_path, environment)
-    (expected,) = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+    (expected,) = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
     pattern = "*" + "*".join(f"{line}\n" for line in expected.splitlines()) + "*"
     text = symbolicate(running, (tmp_path / "report.txt").read_text(), expected.count("\n"))
     assert is_like(text, pattern), text
 
 
-def commands(section: str) -> Iterator[tuple[str, str]]:
+def commands(document: str) -> Iterator[tuple[str, str]]:
     """Yield each command with its output, in which `*` stands for anything."""
-    for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", document, re.DOTALL):
         yield from re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
 
 
