@@ -10,8 +10,6 @@ import zlib
 from struct import Struct
 from typing import Final, NamedTuple
 
-import zstandard
-
 from tecken.errors import Malformed
 from tecken.symbols.formats.base import Kind, ObjectInfo, debug_id_of
 from tecken.symbols.formats.pe import MACHINES
@@ -200,20 +198,31 @@ def _parse_packed_directory(directory: bytes) -> list[list[Fragment]]:
 
 def unpack(content: bytes, form: int, size: int) -> bytes:
     """Return the first bytes of unpacked content. Raises Malformed."""
-    try:
-        if form == _ZSTD:
-            with zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES).stream_reader(
-                content
-            ) as reader:
-                return reader.read(size)
-        if form == _DEFLATE:
+    if form == _ZSTD:
+        return _unpack_zstd(content, size)
+    if form == _DEFLATE:
+        try:
             # For zlib, a length of 0 is no bound.
             return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, max(1, size))[:size]
-    except (zstandard.ZstdError, zlib.error) as error:
-        raise Malformed(f"the PDB cannot be unpacked: {error}") from None
+        except zlib.error as error:
+            raise Malformed(f"the PDB cannot be unpacked: {error}") from None
     if form != _PLAIN:
         raise Malformed(f"the PDB is compressed in form {form}, which is not supported")
     return content[:size]
+
+
+def _unpack_zstd(content: bytes, size: int) -> bytes:
+    try:
+        # Here, because tecken-upload as one file has no compiled package.
+        import zstandard  # noqa: PLC0415
+    except ImportError:
+        raise Malformed("the PDB is compressed with zstd: install the package zstandard") from None
+    try:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES)
+        with decompressor.stream_reader(content) as reader:
+            return reader.read(size)
+    except zstandard.ZstdError as error:
+        raise Malformed(f"the PDB cannot be unpacked: {error}") from None
 
 
 def _blocks(size: int, block_size: int) -> int:
