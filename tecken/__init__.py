@@ -16,5 +16,5 @@ The packages form layers, which `pyproject.toml` lists and `lint-imports` enforc
 An import must never point upwards. Each package builds its long-lived objects in its own `services.py`.
 """
 
-# pyproject.toml, version.json and the User-Agent of requests take the version from here.
+# version.json and the User-Agent of requests take the version from here.
 __version__ = "1.0.0"

@@ -20,6 +20,7 @@ from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.symbolication.api.source import source_v1
 from tecken.symbolication.services import convert_for_download
+from tecken.upload.program import send_program
 from tecken.upload.protocols import archive, direct, sym_upload
 
 handler400 = "tecken.web.error_pages.bad_request"
@@ -63,6 +64,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Uploads. A redirect to the path with a slash would turn a POST into a GET, so both are served.
     path("upload/", archive.upload_archive),
     path("upload", archive.upload_archive),
+    path("tecken-upload.pyz", send_program),
     path("upload/auth_info/", direct.auth_info),
     path("upload/v2/", direct.announce),
     path("upload/v2/<int:number>/complete", direct.complete),

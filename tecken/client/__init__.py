@@ -7,6 +7,12 @@
     uploads   upload protocol v2: each file to a URL that the server names, and v1: zip archives; Bar and
               Outcome of a batch of files
 
-The program is installed without the server, so it must import neither Django nor Redis. The token must never
-be sent to a storage, which may belong to another company.
+The program is installed without the server, as the distribution of `client/pyproject.toml` and as one file
+that the site serves (`tecken.web.upload_program`), so it must import neither Django nor Redis. A module that
+it newly imports needs a line in `client/pyproject.toml`. The token must never be sent to a storage, which may
+belong to another company.
 """
+
+from __future__ import annotations
+
+__version__ = "1.0.0"

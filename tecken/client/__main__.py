@@ -14,9 +14,10 @@ from typing import Any, Final
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from tqdm import tqdm
 
+from tecken.client import __version__
 from tecken.client.files import Found, SymbolFile, find
 from tecken.client.modules import Finding, check, describe
-from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater, own_version
+from tecken.client.site import QUICK, Failed, RequestRefused, Site, TryLater
 from tecken.client.sources import bundle_sources
 from tecken.client.uploads import Outcome, send_archives, send_direct
 from tecken.symbols.layouts import FileType
@@ -239,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="store as symbols of a try build, apart from the regular ones",
     )
-    add("--version", action="version", version=f"%(prog)s {own_version()}")
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add(
         "--protocol",
         choices=("1", "2", "auto"),

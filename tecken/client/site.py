@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib import metadata
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 import stamina
 
+from tecken.client import __version__
 from tecken.errors import redact_url
 
 # The pauses between them are 1, 2, 4 ... seconds: two minutes in all.
@@ -78,7 +78,7 @@ class Site:
 
     def __init__(self, url: str, token: str, attempts: int = ATTEMPTS) -> None:
         self.url = f"{url.rstrip('/')}/"
-        agent = {"User-Agent": f"tecken-upload/{own_version()}"}
+        agent = {"User-Agent": f"tecken-upload/{__version__}"}
         self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
         # A client of its own, because the storage must never see the token.
         self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)
@@ -180,14 +180,6 @@ def _find_pause(error: Exception) -> bool | float:
     if error.retry_after is None:
         return True
     return error.retry_after <= MAX_PAUSE and error.retry_after
-
-
-def own_version() -> str:
-    """Return the version of this program, or `unknown` for a checkout that is not installed."""
-    try:
-        return metadata.version("tecken")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def parse_retry_after(header: str | None) -> float | None:

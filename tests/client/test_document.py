@@ -14,7 +14,8 @@ from tests.client.conftest import MakeSym
 from tests.client.server import SymbolServer
 
 SECTION = (BASE_DIR / "docs" / "upload.md").read_text().split("\n## From CI\n")[1].split("\n## ")[0]
-COMMANDS = re.findall(r"^[ -]*(?:run: )?tecken-upload (.*)$", SECTION, re.MULTILINE)
+PROGRAM = r"(?:tecken-upload|python3? tecken-upload\.pyz)"
+COMMANDS = re.findall(rf"^[ -]*(?:run: )?(?:curl .*&& )?{PROGRAM} (.*)$", SECTION, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -27,8 +28,8 @@ def test_document_commands_succeed(
     assert main(shlex.split(arguments)) == DONE
 
 
-def test_document_shows_a_dry_run_and_three_kinds_of_ci() -> None:
-    assert len(COMMANDS) == 5
+def test_document_shows_both_forms_and_three_kinds_of_ci() -> None:
+    assert len(COMMANDS) == 6
 
 
 def test_document_lists_the_exit_statuses_of_the_program() -> None:

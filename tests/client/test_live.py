@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from pytest_django import Settings
-from pytest_django.live_server_helper import LiveServer
 
-from tecken import services
-from tecken.accounts import tokens
 from tecken.client.__main__ import DONE, USAGE, main
 from tecken.storage import services as storage_services
 from tecken.storage.port import OwnFiles
 from tecken.symbols.decompression import decompress
 from tecken.symbols.layouts import FileKey
 from tecken.upload.models import Upload
+from tests.client.site import allow
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 NATIVE = SAMPLES.parent / "native"
 SYMS = sorted(SAMPLES.glob("*/*/*.sym"))
+pytest_plugins = ["tests.client.site"]
 Output = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def site(
-    live_server: LiveServer,
-    tmp_path: Path,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    clear_redis_store: None,
-) -> Iterator[LiveServer]:
-    settings.STORAGE_URL = (tmp_path / "storage").as_uri()
-    services.discard_all()
-    monkeypatch.setenv("TECKEN_URL", live_server.url)
-    allow(monkeypatch, "upload_symbols")
-    yield live_server
-    services.discard_all()
-
-
-def allow(monkeypatch: pytest.MonkeyPatch, codename: str) -> None:
-    """TECKEN_TOKEN is one with this permission."""
-    user, _ = User.objects.get_or_create(username="ci@example.com", email="ci@example.com")
-    permission = Permission.objects.get(codename=codename)
-    user.user_permissions.add(permission)
-    _, key = tokens.issue(User.objects.get(pk=user.pk), [permission], days=1)
-    monkeypatch.setenv("TECKEN_TOKEN", key)
 
 
 def stored(files: OwnFiles) -> dict[str, bytes]:

@@ -22,7 +22,10 @@ from run import install
 from tests.support.redis_server import free_port
 from tests.system.site import ROOT
 
-PARTS = ("Makefile", "manage.py", "pyproject.toml", "requirements-run.txt", "docker/images", "run", "tecken")
+PARTS = (
+    *("LICENSE", "Makefile", "manage.py", "pyproject.toml", "requirements-run.txt"),
+    *("client", "docker/images", "run", "tecken"),
+)
 SAMPLES = ("tests/__init__.py", "tests/support", "tests/data")
 ENDS_WITHIN = 60.0  # seconds, on a busy machine
 LAST_LINE = r"Stop +Ctrl-C"
