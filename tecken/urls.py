@@ -19,6 +19,7 @@ from tecken.download.views import download, download_by_build_id, download_sourc
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
 from tecken.symbolication.api.source import source_v1
+from tecken.symbolication.api.text import symbolicate_body
 from tecken.symbolication.services import convert_for_download
 from tecken.upload.program import send_program
 from tecken.upload.protocols import archive, direct, sym_upload
@@ -48,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Symbolication
     path("symbolicate/v4", symbolication.v4),
     path("symbolicate/v5", symbolication.v5),
+    path("symbolicate/text", symbolicate_body),
     path("source/v1", source_v1),
     # Health
     path("__lbheartbeat__", lbheartbeat),

@@ -36,7 +36,7 @@ View = Callable[..., HttpResponse]
 
 # Django's attribute of a request that needs no form token.
 CSRF_EXEMPT = "_dont_enforce_csrf_checks"
-PROGRAM_PATHS = ("/api/", "/symbolicate/v", "/upload/")
+PROGRAM_PATHS = ("/api/", "/symbolicate/text", "/symbolicate/v", "/upload/")
 FORGED = (
     "This form is too old, or came from another site. Nothing was changed. Go back, reload and try again."
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError
@@ -18,6 +18,7 @@ from tecken.http.decorators import VIEW_SOURCES
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.source_code import find_source, read_source
+from tecken.symbolication.symbolicated import Excerpt, ExcerptLine
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
 
 LINES_AROUND: Final = 3
@@ -26,17 +27,6 @@ MAX_BYTES: Final = 16 << 20
 MAX_SECONDS: Final = 3.0
 MAX_LINE: Final = 300
 TAB_WIDTH: Final = 4
-
-
-class ExcerptLine(NamedTuple):
-    """Line of a source file. `is_current` is the one that a frame executes or calls from."""
-
-    number: int
-    text: str
-    is_current: bool
-
-
-Excerpt = tuple[ExcerptLine, ...]
 
 
 class Excerpts:

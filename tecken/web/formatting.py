@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import quote
 
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+
+# The alias exports it: templates and pages import it from here.
+from tecken.symbolication.symbolicated import explanation_address as explanation_address  # noqa: PLC0414
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -86,11 +88,6 @@ def quote_option(text: str | None) -> SafeString:
         return mark_safe('<i class="none">empty</i>')
     # <bdi> keeps a text that is written from right to left from reordering the words around it.
     return format_html("<bdi><code>{}</code></bdi>", escape_invisible(text).replace("\n", _escape("\n")))
-
-
-def explanation_address(debug_file: str, debug_id: str) -> str:
-    """Return the address of the page that explains a module. A name may contain any character."""
-    return f"/explain/{quote(debug_file, safe='')}/{quote(debug_id, safe='')}/"
 
 
 def _escape(character: str) -> str:

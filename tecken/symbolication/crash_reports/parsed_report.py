@@ -7,12 +7,22 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
+from tecken.errors import InvalidInput
+
 # Addresses have at most 64 bits. Larger numbers are refused, because Python's integers have no limit and each
 # use of a number costs time in proportion to its digits.
 ADDRESSES = 1 << 64
 ADDRESS_CHARACTERS = len("0x") + 16
 PER_CALLER = 1
 """Bytes before a return address. The address itself may belong to the next line, or to the next function."""
+
+
+class NotSymbolicatable(InvalidInput):
+    """Error for a text of a known kind with nothing to look up. The text names the kind and the next step."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(f"Recognized as {kind}. {problem}")
+        self.kind = kind
 
 
 class ReportModule(NamedTuple):
@@ -54,6 +64,10 @@ class ParsedReport(NamedTuple):
     """Missing information, and the way to get it."""
     build_ids: tuple[str, ...] = ()
     """Whole build ids in hex, where the text has some. A debug id has only the first 16 bytes of one."""
+
+    def count_frames(self) -> int:
+        """Return the number of frames of all threads."""
+        return sum(len(thread.frames) for thread in self.threads)
 
 
 class ModuleRange(NamedTuple):

@@ -52,6 +52,36 @@ MODULE_ERRORS: Json = {
     "description": "why a module is false for another reason than missing symbols",
     "additionalProperties": array_of(MODULE_ERROR),
 }
+ROW: Json = {
+    "number": {"type": "integer", "minimum": 0},
+    "module": STRING,
+    "offset": {**STRING, "description": "hexadecimal: in the module, or the address where there is none"},
+    "call": {"anyOf": [reference("Call"), {"type": "null"}], "description": "null if no symbol covers it"},
+    "inlines": {**array_of(reference("Call")), "description": "inlined calls, the deepest first"},
+    "given": {**STRING, "description": "the frame as the text describes it, if no symbol covers it"},
+}
+SOURCE_LINE: Json = {"file": STRING, "line": {"type": ["integer", "null"]}, "url": STRING}
+REPORT: Json = {
+    "kind": {**STRING, "description": "recognized kind of text"},
+    "reason": STRING,
+    "remarks": {**array_of(STRING), "description": "missing information, and the way to get it"},
+    "threads": array_of(
+        object_of(
+            "ReportThread",
+            {"name": STRING, "crashed": {"type": "boolean"}, "rows": array_of(object_of("Row", ROW))},
+        )
+    ),
+    "modules": array_of(
+        object_of(
+            "ReportModule",
+            {
+                "debug_file": STRING,
+                "debug_id": STRING,
+                "why_not": {**STRING, "description": "why it has no functions; empty if it has"},
+            },
+        )
+    ),
+}
 FOUND_MODULES: Json = {"type": "object", "additionalProperties": FOUND}
 SCHEMAS: Json = {
     schema["title"]: schema
@@ -61,6 +91,15 @@ SCHEMAS: Json = {
         object_of("JobV4", {**JOB, "version": {"type": "integer", "const": 4}}),
         object_of("Inline", {"function": STRING}, PLACE),
         object_of("Frame", FRAME, SYMBOL),
+        object_of(
+            "Call",
+            {
+                "function": STRING,
+                "at": {"anyOf": [object_of("SourceLine", SOURCE_LINE), {"type": "null"}]},
+                "source": {"type": "array"},
+            },
+        ),
+        object_of("Report", REPORT),
         object_of(
             "JobResult",
             {
@@ -82,23 +121,44 @@ SCHEMAS: Json = {
 }
 
 
-def _operation(version: str, summary: str, body: Json, response: str) -> Json:
+def _operation(version: str, summary: str, body: Json, content: Json) -> Json:
     return {
         "operationId": f"symbolicate_{version}",
         "summary": summary,
         "tags": ["symbolication"],
         "parameters": [],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {
-            200: {"description": "OK", "content": {"application/json": {"schema": reference(response)}}}
-        },
+        "requestBody": {"required": True, "content": body},
+        "responses": {200: {"description": "OK", "content": content}},
     }
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
 
 
 V5_BODY = {"anyOf": [reference("Job"), reference("Jobs")]}
 PATHS: Json = {
     "/symbolicate/v5": {
-        "post": _operation("v5", "Find functions, files, lines and inlined calls", V5_BODY, "Symbolicated")
+        "post": _operation(
+            "v5",
+            "Find functions, files, lines and inlined calls",
+            _json(V5_BODY),
+            _json(reference("Symbolicated")),
+        )
     },
-    "/symbolicate/v4": {"post": _operation("v4", "Find functions", reference("JobV4"), "SymbolicatedV4")},
+    "/symbolicate/v4": {
+        "post": _operation(
+            "v4", "Find functions", _json(reference("JobV4")), _json(reference("SymbolicatedV4"))
+        )
+    },
+    "/symbolicate/text": {
+        "post": _operation(
+            "text",
+            "Find the functions of a crash report, a log or a debugger's output",
+            {"text/plain": {"schema": STRING}},
+            {"text/plain": {"schema": STRING}, **_json(reference("Report"))},
+        )
+    },
 }
+TEXT_ERRORS = ("/symbolicate/text",)
+"""Operations whose errors are text for clients that do not prefer JSON."""

@@ -22,7 +22,7 @@ from tecken.errors import Forbidden
 from tecken.http.decorators import Grant, authenticate
 from tecken.web.api import described_downloads as downloads
 from tecken.web.api import described_symbolication as symbolication
-from tecken.web.api.schemas import Json
+from tecken.web.api.schemas import STRING, Json
 
 
 class TokenPermission(APIKeyHeader):
@@ -122,7 +122,8 @@ def _complete(path: str, operation: Json) -> None:
     """Add the errors to an operation."""
     for parameter in operation["parameters"]:
         _correct(parameter)
-    added = {int(status): _reference(status) for status in _error_statuses(path, operation)}
+    respond = _response_as_text if path in symbolication.TEXT_ERRORS else _reference
+    added = {int(status): respond(status) for status in _error_statuses(path, operation)}
     operation["responses"] = {**operation["responses"], **added}
 
 
@@ -167,3 +168,8 @@ def _response(status: HTTPStatus) -> Json:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     response = {"description": ERRORS[status], "content": content}
     return {**response, "headers": RETRY_AFTER} if status in RETRIED else response
+
+
+def _response_as_text(status: HTTPStatus) -> Json:
+    response = _response(status)
+    return {**response, "content": {"text/plain": {"schema": STRING}, **response["content"]}}

@@ -57,8 +57,8 @@ class UsageAmount(Schema):
 
     day: date
     what: str = Field(
-        description="`v4`, `v5`: requests of that version of symbolication",
-        json_schema_extra={"enum": [*SCOPES, "v4", "v5"]},
+        description="`v4`, `v5`, `text`: requests of that endpoint of symbolication",
+        json_schema_extra={"enum": [*SCOPES, "text", "v4", "v5"]},
     )
     unit: Unit
     token: int = Field(description="id of the token; 0: requests without a token")
