@@ -27,6 +27,9 @@ NEEDED = {
     "rust": ("rustc", "objcopy", "readelf"),
     "go": ("go", "objcopy", "readelf"),
     "windows": ("clang", "lld-link"),
+    "macos": ("clang", "lld", "dsymutil"),
+    "android": ("clang", "ld.lld", "llvm-objcopy", "readelf"),
+    "electron": ("cc", "objcopy", "readelf", "node"),
 }
 # Seconds. The first build of a machine compiles the standard library of Go.
 BUILT_WITHIN, CONVERTED_WITHIN = 300.0, 60.0
