@@ -153,6 +153,17 @@ def _find_token(request: HttpRequest, key: str) -> Token:
     return token
 
 
+def check_permission(request: HttpRequest, *permissions: str) -> Grant:
+    """Return the grant of a caller who has one of the permissions.
+
+    Raises what `authenticate` raises, and Forbidden for other callers.
+    """
+    grant = authenticate(request)
+    if grant.permissions.isdisjoint(permissions):
+        raise Forbidden(f"This needs the permission {' or '.join(permissions)}")
+    return grant
+
+
 def require_permission(
     *permissions: str,
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply | HttpResponse]]:
@@ -162,10 +173,7 @@ def require_permission(
     """
 
     def admit(request: HttpRequest, *_args: object, **_kwargs: object) -> Grant:
-        grant = authenticate(request)
-        if grant.permissions.isdisjoint(permissions):
-            raise Forbidden(f"This needs the permission {' or '.join(permissions)}")
-        return grant
+        return check_permission(request, *permissions)
 
     def guard(view: Callable[..., Reply]) -> Callable[..., Reply | HttpResponse]:
         @render_errors

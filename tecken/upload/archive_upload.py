@@ -34,6 +34,7 @@ from tecken.upload.file_rows import (
 from tecken.upload.form import CHUNK_BYTES, Archive
 from tecken.upload.ingest import ContextThreads, open_staged, record_file, select_storage, store_file
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.origin import NO_ORIGIN, UploadOrigin
 from tecken.upload.placement import NO_FORMAT, merge_placed, place
 
 T = TypeVar("T")
@@ -71,7 +72,9 @@ def open_listed(file: BinaryIO, name: str) -> Iterator[Listing]:
         yield list_members(opened, limits, config.upload_forbidden_snippets)
 
 
-def begin(user: User, try_symbols: bool, archive: Archive, listing: Listing) -> Upload:
+def begin(
+    user: User, try_symbols: bool, archive: Archive, listing: Listing, origin: UploadOrigin = NO_ORIGIN
+) -> Upload:
     """Create the upload of an archive. A refused archive has no listing, so it leaves nothing behind."""
     return Upload.objects.create(
         user=user,
@@ -85,6 +88,7 @@ def begin(user: User, try_symbols: bool, archive: Archive, listing: Listing) -> 
         redirect_urls=list(archive.redirect_urls),
         ignored_keys=[file.name for file in listing.ignored],
         members_total=len(listing.members) + len(listing.flat),
+        **origin._asdict(),
     )
 
 

@@ -37,6 +37,7 @@ from tecken.upload.ingest import (
     store_file,
 )
 from tecken.upload.models import Announcement, Protocol, Upload
+from tecken.upload.origin import NO_ORIGIN, UploadOrigin
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")
 # Part of the data: a signed address outlives an upgrade.
@@ -71,14 +72,18 @@ class UploadAction(NamedTuple):
 
 
 def begin(
-    user: User, try_symbols: bool, announced: Sequence[AnnouncedFile]
+    user: User, try_symbols: bool, announced: Sequence[AnnouncedFile], origin: UploadOrigin = NO_ORIGIN
 ) -> tuple[Upload, list[UploadAction]]:
     """Create an upload and return it with one action for each announced file. Raise Unavailable.
 
     The upload is complete at once when no file has to be sent.
     """
     upload = Upload(
-        user=user, protocol=Protocol.V2, bucket_name=select_storage(try_symbols).name, try_symbols=try_symbols
+        user=user,
+        protocol=Protocol.V2,
+        bucket_name=select_storage(try_symbols).name,
+        try_symbols=try_symbols,
+        **origin._asdict(),
     )
     checked = _check_files(announced)
     valid = [file for file in checked if isinstance(file, ExpectedFile)]

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from tecken.storage.models import BEGINNING, UNFINISHED
+from tecken.accounts.models import Token
+from tecken.storage.models import BEGINNING, NAME_CHARACTERS, UNFINISHED
 
 
 class Protocol(models.TextChoices):
@@ -18,6 +19,11 @@ class Protocol(models.TextChoices):
     IMPORT = "import"
 
 
+def _text_of_origin() -> models.CharField[str, str]:
+    # With a default of the database, processes of the former release can still write rows.
+    return models.CharField(max_length=NAME_CHARACTERS, blank=True, default="", db_default="")
+
+
 class Upload(models.Model):
     """One request, or one direct upload, with which a client sent files."""
 
@@ -25,6 +31,13 @@ class Upload(models.Model):
     filename = models.CharField(max_length=255, blank=True)
     bucket_name = models.CharField(max_length=255)
     try_symbols = models.BooleanField(default=False)
+    token = models.ForeignKey(
+        Token, models.SET_NULL, null=True, blank=True, related_name="uploads", help_text="that sent it"
+    )
+    build = _text_of_origin()
+    branch = _text_of_origin()
+    commit = _text_of_origin()
+    note = _text_of_origin()
     protocol = models.CharField(max_length=16, choices=Protocol.choices, default=Protocol.V1)
     size = models.BigIntegerField(default=0, help_text="bytes, as sent")
     content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of what was sent")
@@ -53,6 +66,10 @@ class Upload(models.Model):
             models.Index(fields=["size"], name="upload_by_size"),
             models.Index(fields=["filename"], opclasses=BEGINNING, name="upload_by_name"),
             models.Index(fields=["created_at"], condition=UNFINISHED, name="upload_unfinished"),
+            models.Index(fields=["build"], opclasses=BEGINNING, name="upload_by_build"),
+            models.Index(fields=["branch"], opclasses=BEGINNING, name="upload_by_branch"),
+            models.Index(fields=["commit"], opclasses=BEGINNING, name="upload_by_commit"),
+            models.Index(fields=["note"], opclasses=BEGINNING, name="upload_by_note"),
         )
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from tecken.symbols.layouts import FileKey, storage_path
 from tecken.upload.file_rows import Outcome, RefusedFile, StoredFile, rows, warn_of_native_files
 from tecken.upload.ingest import CHUNK_BYTES, record_file, select_storage, store_file
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.origin import NO_ORIGIN, UploadOrigin
 from tecken.upload.symstore import FileProblem, StoreFile, SymbolStore, Transaction
 
 NOT_IMPORTED: Final = "{} files could not be imported"
@@ -46,12 +47,20 @@ class StoreImport:
     """
 
     def __init__(
-        self, store: SymbolStore, user: User, *, try_symbols: bool, report: Report, progress: Progress
+        self,
+        store: SymbolStore,
+        user: User,
+        *,
+        try_symbols: bool,
+        report: Report,
+        progress: Progress,
+        origin: UploadOrigin = NO_ORIGIN,
     ) -> None:
         self._store = store
         self._user = user
         self._try_symbols = try_symbols
         self._report = report
+        self._origin = origin
         self._progress = progress
 
     def check(self, transaction: Transaction) -> Counts:
@@ -113,6 +122,7 @@ class StoreImport:
             content_hash=transaction.digest,
             size=sum(file.size for file in files),
             members_total=len(files),
+            **self._origin._asdict(),
         )
 
     def _ingest(self, upload: Upload, file: StoreFile, expected: set[FileKey]) -> Outcome | None:

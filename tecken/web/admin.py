@@ -74,6 +74,6 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "filename", "user", "size", "try_symbols", "created_at", "completed_at")
     list_filter = ("try_symbols", "protocol")
     search_fields = ("filename__startswith",)
-    raw_id_fields = ("user",)
+    raw_id_fields = ("user", "token")
     # Counting all rows takes seconds on a large table.
     show_full_result_count = False

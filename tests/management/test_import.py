@@ -87,6 +87,13 @@ def test_import_makes_an_upload_of_each_transaction(manage: Manage, store: Path,
     assert (row.format, row.code_id, row.native_id) == ("pe", CODE_ID, UNWIND_ID)
 
 
+def test_import_with_origin_stores_it_with_each_upload(manage: Manage, store: Path) -> None:
+    import_store(manage, store, "--build", "12", "--branch", "main")
+    assert set(Upload.objects.values_list("build", "branch", "note")) == {("12", "main", "")}
+    with pytest.raises(CommandError, match="note has 300 characters, at most 255"):
+        import_store(manage, store, "--note", "x" * 300)
+
+
 def test_import_unpacks_cabinets_as_an_upload_does(manage: Manage, store: Path, client: Client) -> None:
     import_store(manage, store)
     (build,) = (store / "native.pdb").iterdir()

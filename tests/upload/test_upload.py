@@ -82,6 +82,7 @@ def test_upload_archive_stores_every_member_before_the_response(builder: Uploade
         "warnings": [],
         "members_total": 2,
         "members_done": 2,
+        **dict.fromkeys(("build", "branch", "commit", "note"), ""),
     }
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
     assert rows() == [f"v1/{DLL_KEY}", f"v1/{SYM_KEY}"]

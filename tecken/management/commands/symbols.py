@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from functools import partial, reduce
@@ -42,6 +42,7 @@ from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, object_of, parse_storage_path
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.file_rows import ZERO_ID
+from tecken.upload.origin import ORIGIN_FIELDS, parse_origin
 from tecken.upload.symstore import FileProblem, SymbolStore
 from tecken.upload.symstore_import import Counts, StoreImport
 
@@ -119,6 +120,8 @@ class Command(BaseCommand):
         add.add_argument(
             "--try", dest="try_symbols", action="store_true", help="import as files of try builds"
         )
+        for name in ORIGIN_FIELDS:
+            add.add_argument(f"--{name}", default="", help=f"{name} of the uploads; default: none")
         add.add_argument("--dry-run", action="store_true", help="list the transactions and store nothing")
 
     def _add_reconvert(self, commands: Any) -> None:
@@ -162,9 +165,7 @@ class Command(BaseCommand):
         elif command == "fsck":
             self._fsck(repair=options["repair"], content=options["content"])
         elif command == "import":
-            self._import(
-                options["store"], options["user"], options["try_symbols"], dry_run=options["dry_run"]
-            )
+            self._import(options)
         elif command == "reconvert":
             self._reconvert(options["modules"], dry_run=options["dry_run"])
         else:
@@ -215,17 +216,18 @@ class Command(BaseCommand):
             raise CommandError(summary)
         self.stdout.write(f"{summary}{', repaired' if problems else ''}")
 
-    def _import(self, path: Path, email: str, try_symbols: bool, *, dry_run: bool) -> None:
-        totals = Counts()
+    def _import(self, options: Mapping[str, Any]) -> None:
+        totals, dry_run = Counts(), options["dry_run"]
         with tqdm(unit="B", unit_scale=True, leave=False, disable=None) as progress:
             try:
-                store = SymbolStore(path)
+                store = SymbolStore(options["store"])
                 run = StoreImport(
                     store,
-                    find_user(email),
-                    try_symbols=try_symbols,
+                    find_user(options["user"]),
+                    try_symbols=options["try_symbols"],
                     report=self._report_problem,
                     progress=progress.update,
+                    origin=parse_origin(options),
                 )
                 for transaction in store.transactions():
                     counts = run.check(transaction) if dry_run else run.run(transaction)

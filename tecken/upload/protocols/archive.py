@@ -23,7 +23,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from tecken.errors import InvalidInput, TooLarge, Unavailable
-from tecken.http.decorators import Grant, accept_body, post_only, require_permission
+from tecken.http.decorators import Grant, accept_body, check_permission, post_only, require_permission
 from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
@@ -34,6 +34,7 @@ from tecken.upload import archive_upload
 from tecken.upload.containers import check_name
 from tecken.upload.form import Archive, max_form_bytes, receive_archive
 from tecken.upload.models import Upload
+from tecken.upload.origin import parse_origin
 from tecken.upload.protocols.direct import UPLOADERS, upload_fields, writes_try
 
 PROGRESS = "/api/uploads/upload/{}"
@@ -47,13 +48,23 @@ PROGRESS = "/api/uploads/upload/{}"
 def upload_archive(request: HttpRequest) -> HttpResponse:
     """Store the members of an archive: 201. With `?async=1` leave them to a worker: 202."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
+    origin = parse_origin(request.GET, grant.token)
     with _get_archive(request) as archive, archive_upload.open_listed(archive.file, archive.name) as listing:
-        upload = archive_upload.begin(grant.user, writes_try(grant), archive, listing)
+        upload = archive_upload.begin(grant.user, writes_try(grant), archive, listing, origin)
         if request.GET.get("async", "").lower() in ("1", "true", "yes"):
             archive_upload.stage(upload, archive.file)
             return _accept(request, upload)
         archive_upload.ingest_all(upload, listing)
     return json_reply(orjson.dumps({"upload": upload_fields(upload)}), HTTPStatus.CREATED)
+
+
+def admit_archive(request: HttpRequest) -> None:
+    """Check permission and origin before the body is read."""
+    check_permission(request, *UPLOADERS)
+    parse_origin(request.GET)
+
+
+upload_archive.admit = admit_archive  # type: ignore[attr-defined]
 
 
 @contextmanager

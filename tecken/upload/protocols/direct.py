@@ -29,6 +29,7 @@ from tecken.storage.backends.files import Slot
 from tecken.upload import direct_upload
 from tecken.upload.direct_upload import AnnouncedFile, UploadAction
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.origin import ORIGIN_FIELDS, parse_origin
 
 REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols")
 MAX_BODY_BYTES = 4 << 20
@@ -70,9 +71,10 @@ def announce(request: HttpRequest, content: bytes) -> HttpResponse:
     """Create an upload of announced files and return an action for each of them."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     files = parse_announcement(content, options().upload_direct_max_files)
+    origin = parse_origin(orjson.loads(content), grant.token)
     # The announced bytes are counted, because clients may send the files to the bucket itself.
     charge(request, "upload", Cost(bytes=sum(max(0, file.size) for file in files)))
-    upload, actions = direct_upload.begin(grant.user, writes_try(grant), files)
+    upload, actions = direct_upload.begin(grant.user, writes_try(grant), files, origin)
     response = {
         "id": upload.pk,
         "created_at": int(upload.created_at.timestamp()),
@@ -203,4 +205,5 @@ def upload_fields(upload: Upload) -> dict[str, Any]:
         "warnings": upload.warnings,
         "members_total": upload.members_total,
         "members_done": upload.members_done,
+        **{name: getattr(upload, name) for name in ORIGIN_FIELDS},
     }

@@ -15,7 +15,6 @@ from contextlib import closing
 from functools import partial, wraps
 from typing import Final, NamedTuple
 
-from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -97,7 +96,7 @@ def status(request: HttpRequest, debug_file: str, debug_id: str) -> HttpResponse
 def create(request: HttpRequest) -> HttpResponse:
     """Create an upload and return its URL."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
-    upload = begin_file(grant.user, writes_try(grant))
+    upload = begin_file(grant)
     # Not a URL of the bucket: the client sends a chunked body, which S3 refuses.
     url = build_own_url(request, Slot(upload.pk, 0), options().symbol_max_bytes)
     return json_reply(format_json(uploadUrl=url, uploadKey=str(upload.pk)))
@@ -141,7 +140,7 @@ def send(request: HttpRequest) -> HttpResponse:
         if not isinstance(file, UploadedFile):
             raise InvalidInput("The form has no file symbol_file")
         named = parse_form(request.POST)
-        upload = begin_file(grant.user, writes_try(grant), file.name or "")
+        upload = begin_file(grant, file.name or "")
         return _format_result(ingest_sent(upload, named, file.chunks), upload)
 
 
@@ -190,10 +189,12 @@ class NamedFile(NamedTuple):
         return file_of(self.module, self.file_type)
 
 
-def begin_file(user: User, try_symbols: bool, filename: str = "") -> Upload:
+def begin_file(grant: Grant, filename: str = "") -> Upload:
     """Create an upload of one file."""
+    try_symbols = writes_try(grant)
     return Upload.objects.create(
-        user=user,
+        user=grant.user,
+        token=grant.token,
         protocol=Protocol.SYM_UPLOAD,
         filename=filename,
         bucket_name=select_storage(try_symbols).name,

@@ -18,6 +18,7 @@ from tecken.storage.models import Kind, SymbolFile
 from tecken.symbols.layouts import below_root
 from tecken.upload import archive_upload
 from tecken.upload.models import Protocol, Upload
+from tecken.upload.origin import ORIGIN_FIELDS
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 from tecken.web.auth import VIEW_UPLOADS
@@ -51,6 +52,8 @@ FILTERS: dict[str, lists.Filter] = {
     "bucket_name": lists.exact,
     "try_symbols": lists.exact,
     "user": match_user,
+    **dict.fromkeys(ORIGIN_FIELDS, lists.start),
+    "token": lists.exact,
 }
 
 
@@ -70,6 +73,11 @@ class UploadFilters(Schema):
     bucket_name: str | None = Field(None, description="`!name` for all others")
     try_symbols: bool | None = None
     user: str | None = Field(None, description="an email address; for auditors")
+    build: str | None = Field(None, description="beginning of the build's name")
+    branch: str | None = Field(None, description="beginning of the branch's name")
+    commit: str | None = Field(None, description="beginning of the commit's id", examples=["9ac1ec4"])
+    note: str | None = Field(None, description="beginning of the note")
+    token: int | None = Field(None, ge=1, le=lists.BIGGEST, description="id of the token that sent it")
 
 
 class ListedUpload(Schema):
@@ -82,6 +90,11 @@ class ListedUpload(Schema):
     bucket_name: str
     try_symbols: bool
     protocol: Protocol
+    build: str = Field(description="of the four that the client sent, each may be empty")
+    branch: str
+    commit: str
+    note: str
+    token_id: int | None = Field(description="null after an upload by hand, and for a deleted token")
     members_total: int
     members_done: int
     download_url: str
@@ -192,7 +205,7 @@ def find_upload(grant: Grant, upload_id: int) -> Upload:
     Raises:
         NotFound: There is none of this id, or it is another user's, whose existence must not be revealed.
     """
-    upload = visible_uploads(grant).select_related("user").filter(pk=upload_id).first()
+    upload = visible_uploads(grant).select_related("user", "token").filter(pk=upload_id).first()
     if upload is None:
         raise NotFound("Upload not found")
     return upload

@@ -49,6 +49,7 @@ REFRESH_PERIOD = timedelta(hours=1)
 MAX_SHOWN = 100
 # Filters of files that are visible at first; the others are behind "More".
 BASIC_FILTERS = ("any_id", "debug_file", "created_at")
+BASIC_UPLOAD_FILTERS = ("build", "branch", "commit", "created_at", "completed_at")
 
 
 @accept_streamed_form
@@ -176,6 +177,7 @@ def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, probl
         "rows": [(row, state_of(row)) for row in upload_list.rows],
         "live": any(map(_is_in_progress, upload_list.rows)),
         "shows_all_users": AUDITOR in grant.permissions,
+        "more": any(name in upload_list.query for name in FILTERS if name not in BASIC_UPLOAD_FILTERS),
         "problem": problem,
         "closed": current.uploads_closed(),
         **_form_context(user),

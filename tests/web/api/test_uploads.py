@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from tecken.accounts.tokens import find_permissions, issue
 from tecken.upload.models import Upload
 from tecken.web.lists import DEEPEST_PAGE, MAX_COUNTED, PAGE_ROWS
 from tests.web.api.people import key_of, person
@@ -58,6 +59,11 @@ def test_upload_row_has_all_fields(client: Client, builder: User) -> None:
                 "bucket_name": "ours",
                 "try_symbols": False,
                 "protocol": "v1",
+                "build": "",
+                "branch": "",
+                "commit": "",
+                "note": "",
+                "token_id": None,
                 "members_total": 3,
                 "members_done": 3,
                 "download_url": "",
@@ -99,6 +105,21 @@ def test_uploads_filters_select_rows(client: Client, builder: User) -> None:
     assert listed(client, builder, bucket_name="!ours") == [large.pk]
     assert listed(client, builder, try_symbols="true") == [small.pk]
     assert listed(client, builder, try_symbols="true", size=">10mb") == []
+
+
+def test_uploads_are_found_by_origin(client: Client, builder: User) -> None:
+    token, _key = issue(builder, list(find_permissions(["upload.upload_symbols"])), 1)
+    origin = {"build": "nightly-12", "branch": "main", "commit": "9ac1ec4a", "note": "50 % of it"}
+    upload = upload_of(builder, token=token, **origin)
+    upload_of(builder, build="release-1", branch="esr", commit="0000", note="500")
+    for name, text in origin.items():
+        assert listed(client, builder, **{name: text}) == [upload.pk]
+        assert listed(client, builder, **{name: text[:4]}) == [upload.pk]
+        assert listed(client, builder, **{name: text[1:]}) == []
+    assert listed(client, builder, token=token.pk) == [upload.pk]
+    assert answer(client, builder, token=token.pk)["uploads"][0].items() >= origin.items()
+    assert refused(client, builder, token="x").startswith("token: Input should be a valid integer")
+    assert refused(client, builder, token=2**70).startswith("token: Input should be less than or equal")
 
 
 def test_uploads_sort_by_column(client: Client, builder: User) -> None:

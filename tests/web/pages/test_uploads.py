@@ -67,6 +67,18 @@ def test_uploads_without_permission_is_forbidden(client: Client) -> None:
     assert "This needs the permission" in shown(client, "/uploads/1/", 403)
 
 
+def test_uploads_shows_and_finds_origin(client: Client, builder: User) -> None:
+    upload = upload_of(builder, build="12", branch="main", commit="9ac1ec4a5d0e2d7f", note="a & <b>")
+    upload_of(builder, filename="other.zip", build="3")
+    page = shown(client, "/uploads/?build=1&branch=ma&commit=9ac1&note=a")
+    for text in ("build <bdi>12</bdi>", "<bdi>9ac1ec4a5d0e</bdi>", "<bdi>a &amp; &lt;b&gt;</bdi>"):
+        assert text in page
+    assert "other.zip" not in page
+    page = shown(client, f"/uploads/{upload.pk}/")
+    assert "<bdi>9ac1ec4a5d0e2d7f</bdi>" in page
+    assert 'href="/uploads/?branch=main"' in page
+
+
 def test_uploads_shows_own_uploads(client: Client, builder: User) -> None:
     upload_of(builder, filename="mine.zip", members_total=2, members_done=2)
     upload_of(builder, filename="later.zip", completed_at=None, members_total=12, members_done=3)
