@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import wraps
 from http import HTTPStatus
 
@@ -203,11 +204,22 @@ VIEW_UPLOADS = ("upload.upload_symbols", "upload.upload_try_symbols", "upload.vi
 OPERATE = ("runtimeconfig.view_option", "runtimeconfig.change_option")
 
 
+class Group(StrEnum):
+    """Group of pages in the menu; its value is the title. Pages of ALONE are links beside the groups."""
+
+    ALONE = ""
+    SYMBOLS = "Symbols"
+    BUILDS = "Builds"
+    OPERATION = "Operation"
+    HELP = "Help"
+
+
 @dataclass(frozen=True)
 class SitePage:
     """Page of the site.
 
     The first of `urls` is the address in the menu. `about` is the text of the page's card on the home page.
+    `group` is the part of the menu that has the page.
     A page that is `part_of` another has no entry in the menu; the other's entry stands for it.
     `permissions` and `needs_login` decide who finds the page in the menu: any one of the permissions is
     enough. They protect nothing; the guards of the views do (`tecken.web.auth`). A page that
@@ -217,6 +229,7 @@ class SitePage:
     title: str
     urls: Sequence[URLPattern]
     about: str = ""
+    group: Group = Group.ALONE
     part_of: SitePage | None = None
     permissions: tuple[str, ...] = ()
     needs_login: bool = False

@@ -22,9 +22,9 @@ PAGES = (
     symbolicate.PAGE,
     missing.EXPLAIN_PAGE,
     missing.PAGE,
-    uploads.PAGE,
     uploads.FILES_PAGE,
     fetched.PAGE,
+    uploads.PAGE,
     tokens.PAGE,
     store.PAGE,
     jobs.PAGE,
@@ -32,8 +32,8 @@ PAGES = (
     config.HISTORY_PAGE,
     config.MAINTENANCE_PAGE,
     health.PAGE,
-    api_docs.PAGE,
     docs.PAGE,
+    api_docs.PAGE,
 )
 
 urlpatterns = [url for page in PAGES for url in page.urls]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.urls import URLPattern, path
 
-from tecken.web.auth import SitePage
+from tecken.web.auth import Group, SitePage
 from tecken.web.middleware import OPEN_PREFIXES, is_for_people
 from tecken.web.urls import PAGES, urlpatterns
 
@@ -25,6 +26,12 @@ def test_urlpatterns_have_each_name_once() -> None:
 
 def test_pages_in_menu_have_about_text() -> None:
     assert [page.title for page in PAGES if page.is_in_menu and not page.part_of and not page.about] == []
+
+
+def test_pages_of_a_group_are_adjacent() -> None:
+    """The order of PAGES is that of the menu."""
+    groups = [page.group for page in PAGES if page.is_in_menu and not page.part_of and page.group]
+    assert [group for group, _pages in groupby(groups)] == [group for group in Group if group]
 
 
 def test_pages_open_under_maintenance_are_configuration_and_health() -> None:

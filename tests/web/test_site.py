@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from tecken.web.auth import Group
 from tecken.web.formatting import ago, count, percent, seconds, size
 from tests.web.api.people import person
 
@@ -69,3 +72,23 @@ def test_menu_shows_permitted_pages_only(
     menu = menu_of(client)
     assert [title for title in finds if f">{title}</a>" not in menu] == []
     assert [title for title in finds_not if f">{title}</a>" in menu] == []
+
+
+def test_menu_groups_pages(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    menu = menu_of(client)
+    assert re.findall(r"<button[^>]*>(.*?)</button>", menu) == [group.value for group in Group if group]
+    assert (
+        '<button type="button" popovertarget="menu-operation" aria-current="true">Operation</button>' in menu
+    )
+    operation = menu.partition('id="menu-operation"')[2].partition("</ul>")[0]
+    titles = re.findall(r">(\w+)</a>", operation)
+    assert titles == ["Store", "Jobs", "Configuration", "Health", "Admin"]
+    assert '<a href="/config/" aria-current="true">' in operation
+
+
+def test_menu_group_of_one_page_is_a_link(client: Client) -> None:
+    menu = client.get("/symbolicate/").content.decode().partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r"<button[^>]*>(.*?)</button>", menu) == ["Symbols", "Help"]
+    assert '\n<a href="/health/">Health</a>\n' in menu
+    assert "/tokens/" not in menu

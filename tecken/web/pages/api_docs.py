@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from tecken.web.api.site import api
-from tecken.web.auth import SitePage, open_page
+from tecken.web.auth import Group, SitePage, open_page
 from tecken.web.pages.docs import site_address
 
 JsonSchema = Mapping[str, Any]
@@ -249,5 +249,6 @@ def _mark_code(text: str) -> SafeString:
 PAGE = SitePage(
     title="API",
     about="See each operation for programs.",
+    group=Group.HELP,
     urls=[path("api/docs", show_api_docs, name="api-docs")],
 )

@@ -23,7 +23,7 @@ from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_processes
-from tecken.web.auth import SitePage, need, page
+from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, parse_instant, read_edits
 
@@ -170,6 +170,7 @@ def _list(names: list[str]) -> str:
 PAGE = SitePage(
     title="Configuration",
     about="Change options while the site runs.",
+    group=Group.OPERATION,
     urls=[path("config/", show_options, name="config")],
     permissions=(VIEW, CHANGE),
     is_open_under_maintenance=True,

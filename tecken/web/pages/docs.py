@@ -19,7 +19,7 @@ from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
 from tecken.errors import NotFound
-from tecken.web.auth import SitePage, open_page
+from tecken.web.auth import Group, SitePage, open_page
 
 # Address of the site in the documents.
 EXAMPLE = "https://symbols.example.com"
@@ -162,6 +162,7 @@ def _first_sentence(markdown: str) -> str:
 PAGE = SitePage(
     title="Help",
     about="Set up uploads from CI, debuggers and profilers.",
+    group=Group.HELP,
     urls=[
         path("help/", show_index, name="help"),
         path("help/<str:name>/", show_topic, name="help-topic"),

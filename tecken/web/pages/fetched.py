@@ -15,7 +15,7 @@ from tecken.runtimeconfig.current import options
 from tecken.storage.models import FetchedModule
 from tecken.symbolication.fetched import remove, totals_of_upstreams
 from tecken.web.api.fetched import CHANGE, FILTERS, SORTS, VIEW, FetchedFilters
-from tecken.web.auth import SitePage, need, page
+from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.lists import NUMBER, PAGE_ROWS, combine_filters, load_list
 from tecken.web.pages.config import user_of
 
@@ -63,6 +63,7 @@ def _remove_chosen(request: HttpRequest) -> HttpResponse:
 PAGE = SitePage(
     title="Fetched",
     about="See and remove symbols that came from upstreams.",
+    group=Group.SYMBOLS,
     urls=[path("fetched/", show_fetched, name="fetched")],
     permissions=VIEW,
 )

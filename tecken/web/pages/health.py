@@ -16,7 +16,7 @@ from tecken.monitoring.health.status import Document, HealthSnapshot, take_snaps
 from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import list_processes
-from tecken.web.auth import OPERATE, SitePage, open_page
+from tecken.web.auth import OPERATE, Group, SitePage, open_page
 from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.formatting import count, seconds, size
 
@@ -202,6 +202,7 @@ def _configuration(config: Document) -> Part:
 PAGE = SitePage(
     title="Health",
     about="See the state of each part of the site.",
+    group=Group.OPERATION,
     urls=[path("health/", show_health, name="health")],
     is_open_under_maintenance=True,
 )

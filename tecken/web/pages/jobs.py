@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from tecken.errors import InvalidInput, NotFound, Unavailable
 from tecken.jobs.records import DeadLetter, backlog, records, send_again
 from tecken.redisclient import services as redis_services
-from tecken.web.auth import OPERATE, SitePage, need, page
+from tecken.web.auth import OPERATE, Group, SitePage, need, page
 from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
 
@@ -184,6 +184,7 @@ def _redirect_to_jobs(request: HttpRequest) -> HttpResponse:
 PAGE = SitePage(
     title="Jobs",
     about="See queues, workers, and the jobs that failed.",
+    group=Group.OPERATION,
     urls=[
         path("jobs/", show_jobs, name="jobs"),
         path("jobs/<path:number>/", show_dead_letter, name="job"),

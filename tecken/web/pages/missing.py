@@ -34,7 +34,7 @@ from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.web.api.symbols import FILTERS, MissingFilters
 from tecken.web.api.uploads import AUDITOR
-from tecken.web.auth import OPERATE, VIEW_UPLOADS, SitePage, open_page, page
+from tecken.web.auth import OPERATE, VIEW_UPLOADS, Group, SitePage, open_page, page
 from tecken.web.formatting import explanation_address
 from tecken.web.identifiers import find_modules, find_same_guid, normal_id
 from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
@@ -117,6 +117,7 @@ def _write_csv(missing: PageList[MissingSymbol]) -> HttpResponse:
 PAGE = SitePage(
     title="Missing",
     about="See the most requested missing modules.",
+    group=Group.SYMBOLS,
     urls=[path("missing/", show_missing, name="missing")],
 )
 
@@ -341,6 +342,7 @@ def _count_requests(module: ObjectId) -> dict[str, object]:
 EXPLAIN_PAGE = SitePage(
     title="Explain",
     about="See why a module has no symbols.",
+    group=Group.SYMBOLS,
     urls=[
         path("explain/", show_form, name="explain"),
         path("explain/<str:debug_file>/<str:debug_id>/", show_module, name="explained"),

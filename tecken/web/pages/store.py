@@ -41,7 +41,7 @@ from tecken.store import services as store_services
 from tecken.store.access_counts import ModuleHits, PageRequests, busiest, busiest_pages
 from tecken.store.miss_ratio import Entries
 from tecken.symbols.ids import ObjectId
-from tecken.web.auth import OPERATE, SitePage, need, page
+from tecken.web.auth import OPERATE, Group, SitePage, need, page
 from tecken.web.charts import MARKS, Axis, ChartFrame, Tick, Tile, Timeline, draw_timeline, treemap
 from tecken.web.formatting import escape_invisible, explanation_address, percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
@@ -364,6 +364,7 @@ def _sizing_context(sizing: Sizing | None, maxmemory: int | None) -> dict[str, A
 PAGE = SitePage(
     title="Store",
     about="See memory and hit ratio, and how much memory is enough.",
+    group=Group.OPERATION,
     urls=[path("store/", show_store, name="store")],
     permissions=OPERATE,
 )

@@ -31,7 +31,7 @@ from tecken.accounts.tokens import (
     tokens_of,
 )
 from tecken.errors import Forbidden, InvalidInput
-from tecken.web.auth import SitePage, need, page
+from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.lists import Paging, load_page
 from tecken.web.pages.config import user_of
 
@@ -154,6 +154,7 @@ def _permission_choices(user: User, chosen: list[str]) -> list[PermissionChoice]
 PAGE = SitePage(
     title="Tokens",
     about="Manage the API tokens of your programs.",
+    group=Group.BUILDS,
     urls=[
         path("tokens/", show_tokens, name="tokens"),
         path("tokens/<int:number>/", change_token, name="token"),

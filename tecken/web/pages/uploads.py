@@ -39,7 +39,7 @@ from tecken.web.api.uploads import (
     find_upload,
     visible_uploads,
 )
-from tecken.web.auth import VIEW_UPLOADS, SitePage, accept_streamed_form, need, page
+from tecken.web.auth import VIEW_UPLOADS, Group, SitePage, accept_streamed_form, need, page
 from tecken.web.lists import load_list
 from tecken.web.pages.config import user_of
 
@@ -196,6 +196,7 @@ def _form_context(user: User) -> dict[str, object]:
 PAGE = SitePage(
     title="Uploads",
     about="Upload symbols, and see the result of each upload.",
+    group=Group.BUILDS,
     urls=[
         path("uploads/", show_uploads, name="uploads"),
         path("uploads/<int:number>/", show_upload, name="upload"),
@@ -205,6 +206,7 @@ PAGE = SitePage(
 FILES_PAGE = SitePage(
     title="Files",
     about="Find a symbol file.",
+    group=Group.SYMBOLS,
     urls=[path("files/", show_files, name="files")],
     permissions=VIEW_UPLOADS,
 )

@@ -9,12 +9,14 @@ from django import template
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.template.context import Context
+from django.urls import reverse
 
 from tecken.download.models import MissingSymbol
 from tecken.storage.models import SymbolFile
 from tecken.symbols.layouts import below_root
 from tecken.web import formatting
 from tecken.web.api.uploads import address_of
+from tecken.web.auth import Group
 from tecken.web.urls import PAGES
 
 register = template.Library()
@@ -29,18 +31,36 @@ register.filter("visible", formatting.escape_invisible)
 register.filter("address", address_of)
 
 
+ADMIN_ABOUT = "Manage users, their groups and permissions."
+
+
 class MenuEntry(NamedTuple):
     """Entry of the menu. `is_current`: the page that is shown belongs to it."""
 
     title: str
     about: str
     path: str
-    is_current: bool
+    is_current: bool = False
+
+
+class MenuGroup(NamedTuple):
+    """Group of entries under a title. Without a title they are links beside the groups."""
+
+    title: str
+    entries: list[MenuEntry]
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether the page that is shown belongs to one of the entries."""
+        return any(entry.is_current for entry in self.entries)
 
 
 @register.simple_tag(takes_context=True)
-def site_menu(context: Context) -> list[MenuEntry]:
-    """Return the menu of the user who reads the page."""
+def site_menu(context: Context) -> list[MenuGroup]:
+    """Return the menu of the user who reads the page, in the order of PAGES.
+
+    A group that has a single page for this user is that page: a list of one only hides it.
+    """
     request = context.get("request")
     user: User | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
     match = getattr(request, "resolver_match", None)
@@ -48,11 +68,14 @@ def site_menu(context: Context) -> list[MenuEntry]:
     name = match.url_name if match and not match.namespaces else None
     shown = next((page for page in PAGES if page.has_url(name)), None)
     current = shown and (shown.part_of or shown)
-    return [
-        MenuEntry(page.title, page.about, page.path, page is current)
-        for page in PAGES
-        if page.is_offered_to(user)
-    ]
+    groups: dict[Group, list[MenuEntry]] = {}
+    for page in PAGES:
+        if page.is_offered_to(user):
+            entry = MenuEntry(page.title, page.about, page.path, page is current)
+            groups.setdefault(page.group, []).append(entry)
+    if getattr(user, "is_staff", False):
+        groups.setdefault(Group.OPERATION, []).append(MenuEntry("Admin", ADMIN_ABOUT, reverse("admin:index")))
+    return [MenuGroup(group if len(entries) > 1 else "", entries) for group, entries in groups.items()]
 
 
 @register.simple_tag(takes_context=True)
