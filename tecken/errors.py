@@ -1,4 +1,4 @@
-"""Errors that the project raises on purpose, and the redaction of secrets in URLs.
+"""Errors that the project raises on purpose, and the redaction of secrets and places in their texts.
 
     TeckenError
     ├── InvalidInput: the request cannot be served as it is (400)
@@ -25,7 +25,7 @@
 An absent file and an unavailable source are different results. They share no base below `TeckenError`, so
 that no handler can report an outage as "not found".
 
-No other module decides which parts of a URL are secret.
+No other module decides which parts of a URL are secret, and which places are hidden from strangers.
 """
 
 from __future__ import annotations
@@ -194,6 +194,25 @@ def without_account(url: str) -> str:
     """Return a URL without its account, its query and its fragment."""
     scheme, separator, rest = redact_url(url).partition("?")[0].rpartition("://")
     return scheme + separator + rest.rpartition("@")[2]
+
+
+# Names of buckets and directories in messages of `tecken.storage`: URLs of `parse_place`, also behind the layout
+# of an upstream, `symsrv+s3://bucket/prefix`. Directories may have spaces in their names.
+PRIVATE_PLACE = re.compile(
+    r"(?:\b[a-z]{1,20}\+)?\b(?:file|s3|gs|az)://.*?(?=[:,;](?:\s|$)| has no | allows no |$)",
+    re.IGNORECASE | re.M,
+)
+# What the file system and clients of buckets add after the name: a path, or the URL of a request.
+DETAILED_PLACE = re.compile(r"https?://\S{1,4096}|(?<![\w:/.])/[^\s:'\"]{1,4096}")
+
+
+def hide_places(text: str) -> str:
+    """Return the text of an error without addresses of buckets and directories, for everyone to read.
+
+    Addresses of public servers stay, unless a bucket is named beside them: its requests have such addresses.
+    """
+    hidden = PRIVATE_PLACE.sub("a source", text)
+    return text if hidden == text else DETAILED_PLACE.sub("...", hidden)
 
 
 def _redact(rest: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tecken.errors import redact_text, redact_url, without_account
+from tecken.errors import hide_places, redact_text, redact_url, without_account
 from tecken.monitoring.logs import mask_secrets
 from tecken.monitoring.preflight.inspect import format_address, mask_url
 from tecken.redisclient.urls import check_store_url
@@ -65,3 +65,29 @@ def test_redact_url_keeps_other_parts(url: str, redacted: str, bare: str) -> Non
 def test_redis_url_with_a_separator_of_log_lines_is_invalid(character: str) -> None:
     with pytest.raises(ValueError, match="%-encoded"):
         check_store_url(f"redis://:a{character}b@host")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "symsrv+file:///srv/my symbols: the symbol file is of another build: its MODULE record",
+            "a source: the symbol file is of another build: its MODULE record",
+        ),
+        ("a.pdb/1 is not in FILE:///a, s3://b/c, no other", "a.pdb/1 is not in a source, a source, no other"),
+        ("az://c/prefix has no a.pdb/1/a.sym", "a source has no a.pdb/1/a.sym"),
+        ("gs://c allows no name as long as x...", "a source allows no name as long as x..."),
+        (
+            "s3://b/c: Error performing GET http://10.0.0.1:9000/b/c/a.sym in 1s",
+            "a source: Error performing GET ... in 1s",
+        ),
+        (
+            "file:///srv/x: Unable to open file /srv/x/a.sym: Permission denied",
+            "a source: Unable to open file ...: Permission denied",
+        ),
+        ("https://symbols.example/x: refused: 403", "https://symbols.example/x: refused: 403"),
+        ("no file at /a/b.pdb", "no file at /a/b.pdb"),
+    ],
+)
+def test_hide_places_keeps_the_reason_and_public_servers(text: str, expected: str) -> None:
+    assert hide_places(text) == expected

@@ -76,18 +76,24 @@ def error_reply(status: int, text: str, **more: object) -> HttpResponse:
 
 
 def reply_to(error: errors.TeckenError, path: str) -> HttpResponse:
-    """Return the reply for an error that was raised on purpose: its text, except for a 500."""
+    """Return the reply for an error that was raised on purpose: its text, except for a 500.
+
+    Everyone may read it, so it has no addresses of buckets and directories. The log has those of a 503.
+    """
     status = _status(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", path, error, exc_info=error)
         return error_reply(status, status.phrase)
+    text = errors.hide_places(str(error))
     if status == HTTPStatus.NOT_FOUND:
-        return error_reply(status, str(error), path=path)
+        return error_reply(status, text, path=path)
+    if text != str(error):
+        logger.warning("%s: %s", path, error)
     if isinstance(error.__cause__, RedisError | DatabaseError | InterfaceError):
         # The reply has our own words, since the cause may quote a command or a statement.
         logger.warning("%s: %s: %s", path, error, error.__cause__)
     more = {"violated-policies": error.violated} if isinstance(error, errors.RateLimited) else {}
-    reply = error_reply(status, str(error), **more)
+    reply = error_reply(status, text, **more)
     if isinstance(error, errors.Unavailable | errors.LockedOut):
         reply["Retry-After"] = str(_whole_seconds(error.retry_after))
     return reply

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import orjson
 
-from tecken.errors import BadModule, Pending, Unavailable
+from tecken.errors import BadModule, Pending, Unavailable, hide_places
 from tecken.store.port import Missing
 from tecken.symbolication.api.answer import ApiVersion, Failure, JobModule, Resolved, check_answer
 from tecken.symbolication.api.schema import UNKNOWN_MODULE, Job, parse_key
@@ -165,7 +165,7 @@ class _Request:
                 break
         self._outcomes |= dict.fromkeys(remaining, Unavailable("its symbols are being replaced; try again"))
         self._trace.missing |= {
-            module: outcome.reason
+            module: hide_places(outcome.reason)
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing)
         }
@@ -340,8 +340,11 @@ def _unavailability(outcome: Outcome) -> Unavailable | None:
 
 
 def _failure(outcome: Missing | Unavailable | BadModule) -> Failure | None:
-    """Return the entry for `module_errors`; None for a module that is absent, which is no error."""
+    """Return the entry for `module_errors`; None for a module that is absent, which is no error.
+
+    Everyone may read it, so it has no addresses of buckets and directories.
+    """
     if isinstance(outcome, Missing):
         name = MISSING_NAMES[outcome.kind]
-        return Failure(name, outcome.reason) if name else None
-    return Failure(outcome.wire_name, str(outcome))
+        return Failure(name, hide_places(outcome.reason)) if name else None
+    return Failure(outcome.wire_name, hide_places(str(outcome)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,3 +144,10 @@ def test_an_upstream_that_has_gone_from_the_settings(
     forget()
     settings.SYMBOL_SOURCES = [f"file://{directory.parents[2]}"]
     assert client.get(PATH).content == TEXT
+
+
+def test_unavailable_directory_is_not_named(client: Client, directory: Path) -> None:
+    shutil.rmtree(directory.parents[2])
+    answer = client.get(PATH)
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "a source: no such bucket or directory"

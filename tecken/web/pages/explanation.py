@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from tecken.errors import Unavailable
+from tecken.errors import Unavailable, hide_places
 from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Remembered, Unknown
 from tecken.storage.models import SymbolFile
 from tecken.store.port import Missing
@@ -46,7 +46,6 @@ UNKNOWN_KINDS = {"unreachable", "throttled"}
 THERE_KINDS = {"there", "refused", "too large"}
 # Public servers, also those of native files: `symsrv+https:`.
 HTTP_NAME = re.compile(r"([a-z]+\+)?https?:")
-PRIVATE_NAME = re.compile(r"([a-z]+\+)?(file|s3|gs|az)://\S*(?=:)")
 IS_FOUND = {"there": True, "absent": False, "denied": False}
 
 
@@ -301,11 +300,6 @@ def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bo
     if answer.kind == "denied":
         return f"Refused: {answer.text.rpartition('refused: ')[2]}"
     return OTHER_RESULTS.get(answer.kind, UNREACHABLE)
-
-
-def hide_places(reason: str) -> str:
-    """Return a reason without the addresses of buckets and directories, which are no public servers."""
-    return PRIVATE_NAME.sub("upstream", reason)
 
 
 def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:

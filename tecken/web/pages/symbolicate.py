@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
-from tecken.errors import InvalidInput, NotFound, RateLimited, TooLarge, Unavailable
+from tecken.errors import InvalidInput, NotFound, RateLimited, TooLarge, Unavailable, hide_places
 from tecken.http.ratelimit import charge_request
 from tecken.http.responses import reply_to
 from tecken.limits import services as limits_services
@@ -137,7 +137,7 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     except InvalidInput as error:
         return _render_page(request, text, HTTPStatus.BAD_REQUEST, problem=str(error))
     except Unavailable as error:
-        problem = f"{error}. Try again in a moment."
+        problem = f"{hide_places(str(error))}. Try again in a moment."
         response = _render_page(request, text, HTTPStatus.SERVICE_UNAVAILABLE, problem=problem)
         response["Retry-After"] = reply_to(error, request.path)["Retry-After"]
         return response

@@ -279,3 +279,40 @@ def test_v5_with_try_unknown_module_is_absent() -> None:
     assert isinstance(symbolication_services.try_converter().convert(LIBC.in_try()), Missing)
     reply = post("v5?try", {"memoryMap": [list(LIBC)], "stacks": [[[0, 0x1205]]]})
     assert reply.json()["results"][0]["found_modules"] == {"/".join(LIBC): False}
+
+
+@pytest.mark.parametrize("version", ["v4", "v5"])
+def test_errors_of_modules_have_no_address_of_a_directory(
+    db: None, tmp_path: Path, settings: pytest_django.Settings, version: str
+) -> None:
+    """Neither that of the upstream, nor that of the own storage."""
+    upstream = tmp_path / "up stream"
+    file = upstream / str(symbol_file(C))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"MODULE Linux x86_64 " + b"F" * 33 + b" crash-c\n")
+    settings.SYMBOL_SOURCES = [f"file://{upstream}"]
+    forget_parts()
+    assert isinstance(symbolication_services.converter().convert(C), Missing)
+    absent = symbolication_services.converter().convert(LIBC)
+    assert isinstance(absent, Missing)
+    assert str(upstream) in absent.reason
+    job = {"memoryMap": [list(C), list(LIBC)], "stacks": [[[0, 1], [1, 1]]], "version": int(version[1])}
+    reply = post(version, job, Debug="1")
+    assert reply.status_code == 200
+    assert str(tmp_path) not in reply.content.decode()
+    if version == "v5":
+        (error,) = orjson.loads(reply.content)["results"][0]["module_errors"][str(C)]
+        assert error["message"].startswith("a source: the symbol file that it has sent is of another build")
+
+
+@pytest.mark.parametrize("version", ["v4", "v5"])
+def test_all_modules_unreachable_has_no_address_of_a_directory(
+    db: None, tmp_path: Path, settings: pytest_django.Settings, version: str
+) -> None:
+    settings.SYMBOL_SOURCES = [f"file://{tmp_path}/gone"]
+    forget_parts()
+    symbolication_services.converter().convert(LIBC)
+    reply = post(version, {"memoryMap": [list(LIBC)], "stacks": [[[0, 1]]], "version": int(version[1])})
+    assert reply.status_code == 503
+    assert str(tmp_path) not in reply.content.decode()
+    assert "a source: no such bucket or directory" in reply.json()["error"]

@@ -140,7 +140,7 @@ def test_explain_malformed_file_shows_reason(client: Client, tmp_path: Path) -> 
     work()
     page = shown(client)
     assert "Its symbol file cannot be used." in page
-    assert "upstream: the symbol file that it has sent is of another build" in page
+    assert "a source: the symbol file that it has sent is of another build" in page
     assert str(tmp_path) not in page
 
 

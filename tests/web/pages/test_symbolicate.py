@@ -170,3 +170,18 @@ def test_symbolicate_charges_before_reading_text(client: Client, runtime_options
     assert statuses == [400, 400, 429]
     assert client.post("/symbolicate/", {"text": "no stack", "do": "share"}).status_code == 429
     assert client.get("/symbolicate/").status_code == 200
+
+
+def test_symbolicate_does_not_name_directories(
+    client: Client, tmp_path: Path, settings: pytest_django.Settings
+) -> None:
+    settings.SYMBOL_SOURCES = [f"file://{tmp_path}/gone"]
+    services.discard_all()
+    missing = ObjectId("gone.so", "A" * 33)
+    symbolication_services.converter().convert(missing)
+    alone = client.post("/symbolicate/", {"text": f"gone.so {missing.debug_id} 0x10"})
+    assert alone.status_code == 503
+    beside = post(client, f"gone.so {missing.debug_id} 0x10\n{' '.join(CRASH_C)} 0x1205")
+    for page in (alone.content.decode(), beside):
+        assert "a source: no such bucket or directory" in page
+        assert str(tmp_path) not in page
