@@ -196,8 +196,8 @@ def without_account(url: str) -> str:
     return scheme + separator + rest.rpartition("@")[2]
 
 
-# Names of buckets and directories in messages of `tecken.storage`: URLs of `parse_place`, also behind the layout
-# of an upstream, `symsrv+s3://bucket/prefix`. Directories may have spaces in their names.
+# Names of buckets and directories in messages of `tecken.storage`: URLs of `parse_place`, also behind the
+# layout of an upstream, `symsrv+s3://bucket/prefix`. Directories may have spaces in their names.
 PRIVATE_PLACE = re.compile(
     r"(?:\b[a-z]{1,20}\+)?\b(?:file|s3|gs|az)://.*?(?=[:,;](?:\s|$)| has no | allows no |$)",
     re.IGNORECASE | re.M,
