@@ -93,7 +93,7 @@ def test_patterns_that_only_run_time_knows_are_listed_here() -> None:
 def test_discovery_finds_patterns_of_code_urls_and_settings() -> None:
     places = {found.place.partition(":")[0] for found in PATTERNS}
     assert places >= {
-        "tecken.symbolication.crash_reports.parse",
+        "tecken.symbolication.crash_reports.gdb",
         "tecken.symbols.formats.breakpad",
         "URLs",
         "settings.SECURE_REDIRECT_EXEMPT",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
-from operator import attrgetter
 from typing import NamedTuple
 
 from tecken.errors import InvalidInput
@@ -64,42 +61,17 @@ class ParsedReport(NamedTuple):
     """Missing information, and the way to get it."""
     build_ids: tuple[str, ...] = ()
     """Whole build ids in hex, where the text has some. A debug id has only the first 16 bytes of one."""
+    remedy: str = ""
+    """Next step of the user, if the text does not have all that is needed to look up its frames."""
+
+    def has_lookups(self) -> bool:
+        """Return whether a frame is in a module that can be looked up."""
+        used = (frame.module for thread in self.threads for frame in thread.frames)
+        return any(number is not None and all(self.modules[number]) for number in used)
 
     def count_frames(self) -> int:
         """Return the number of frames of all threads."""
         return sum(len(thread.frames) for thread in self.threads)
-
-
-class ModuleRange(NamedTuple):
-    """Address range of a module. `end` is the first address after it, 0 where the text does not give it."""
-
-    start: int
-    end: int
-    module: ReportModule
-
-
-class ModuleTable:
-    """Modules of a report, numbered in the order in which frames refer to them, with their address ranges."""
-
-    def __init__(self, spans: Iterable[ModuleRange] = ()) -> None:
-        self.spans = sorted(spans)
-        self._numbers: dict[ReportModule, int] = {}
-
-    def __call__(self) -> tuple[ReportModule, ...]:
-        """Return the numbered modules in order."""
-        return tuple(self._numbers)
-
-    def number(self, module: ReportModule) -> int:
-        """Return the number of a module; a new module gets the next one."""
-        return self._numbers.setdefault(module, len(self._numbers))
-
-    def frame(self, address: int, given: str = "", before: int = 0) -> ReportFrame:
-        """Return the frame of an absolute address, to be looked up `before` bytes earlier in its module."""
-        index = bisect_right(self.spans, address, key=attrgetter("start"))
-        span = self.spans[index - 1] if index else None
-        if span is None or (span.end and address >= span.end):
-            return ReportFrame(None, address, given)
-        return ReportFrame(self.number(span.module), max(0, address - span.start - before), given)
 
 
 class Threads:
@@ -109,9 +81,13 @@ class Threads:
         self._titles: list[tuple[str, bool]] = []
         self._frames: list[list[ReportFrame]] = []
 
-    def __bool__(self) -> bool:
-        """Return whether a thread was started."""
-        return bool(self._titles)
+    def __len__(self) -> int:
+        """Return the number of threads that were started."""
+        return len(self._titles)
+
+    def has_frames(self) -> bool:
+        """Return whether a thread has a frame."""
+        return any(self._frames)
 
     def start(self, name: str, crashed: bool = False) -> None:
         """Start the next thread."""

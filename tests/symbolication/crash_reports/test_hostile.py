@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from tecken.errors import InvalidInput, TooLarge
+from tecken.symbolication.crash_reports.module_table import ModuleRange, ModuleTable
 from tecken.symbolication.crash_reports.parse import parse_report
 from tecken.symbolication.crash_reports.parsed_report import (
     ADDRESSES,
-    ModuleRange,
-    ModuleTable,
     ReportFrame,
     ReportModule,
     parse_address,
@@ -23,9 +24,10 @@ from tecken.symbolication.crash_reports.parsed_report import (
 GUID = "44E4EC8C2F41492B9369D6B9A059577C2"
 BUILD_ID = "1" * 32
 MOST = 20_000
-SHORT, LONG = 100_000, 400_000
+SHORT, LONG = 10_000, 40_000
+MEGABYTE = 1 << 20
 GROWTH = 8
-"""Largest factor in processor time for four times the text: 4 is linear, 16 is quadratic."""
+"""Largest factor in lines of code that run for four times the text: 4 is linear, 16 is quadratic."""
 IMAGE = f"0x1 - 0x2 a <{BUILD_ID}> /b\nThread 0:\n"
 WARNING = "(WARNING: No symbols, b, "
 
@@ -65,22 +67,113 @@ TEXTS: dict[str, Callable[[int], str]] = {
 }
 
 
-def seconds(text: str) -> float:
-    """Return the processor time of this thread for one reading."""
-    began = time.thread_time()
-    with suppress(InvalidInput, TooLarge):
-        parse_report(text, MOST)
-    return time.thread_time() - began
+# Beginnings of lines that a parser reads further, and lines that are nearly those of each kind.
+STARTS = (
+    *(
+        "Module|a|b|c|d\n",
+        "Thread 0\n",
+        "    #0 0x1 ",
+        "==1==ERROR: AddressSanitizer: a\n    #0 0x1  (",
+        "#00 pc 0001  ",
+    ),
+    *(
+        "Stack trace of thread 1:\n#0 0x1 n/a (",
+        "./a(+0x1",
+        "a[1]: segfault at 8 ip 1 in a[",
+        "* frame #0: 0x1 ",
+    ),
+    *(
+        " # Child-SP RetAddr Call Site\n00 ",
+        "thread 'a' panicked at ",
+        "Native frames:\nC  [a+0x1",
+        "=>0 0x00401130 in ",
+    ),
+    *(
+        "Received signal 1\n#0 0x1 ",
+        "{{{bt:0:0x1",
+        "{{{module:0:a:elf:",
+        "#00 abs 1 virt 1 ",
+        "a 1 1.0: cycles:\n  55 a (",
+        "0x1+0x1 ",
+    ),
+    *(
+        "5555-6666 r-xp 0 00:00 1 ",
+        "Module a with build-id ",
+        "[  0] 11111111-",
+        "goroutine 1 [",
+        "  at a.b(",
+        "11-30 20:40:42.1 ",
+    ),
+    *(
+        "Nov 30 20:40:42 ",
+        "2026-11-30T20:40:42Z ",
+        "\x1b[",
+        "MDMP",
+        '{"a": [',
+        "Binary Images:\n0x1 - 0x2 a <",
+        "a (",
+    ),
+)
+UNITS = (
+    "a",
+    " ",
+    "0",
+    "(",
+    ")",
+    "+",
+    "\n",
+    " (",
+    "+0x1",
+    ": ",
+    "a b ",
+    "[",
+    "-",
+    "\t",
+    "/",
+    "\\",
+    "0x1 ",
+    "`",
+    "\n#0 0x1 in a (a+0x1)",
+)
+
+
+def count_lines(text: str) -> int:
+    """Return how many lines of code one reading runs. tests/test_patterns.py counts steps of expressions."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        with suppress(InvalidInput, TooLarge):
+            parse_report(text, MOST)
+    finally:
+        sys.settrace(None)
+    return count
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_read_hostile_text_takes_linear_time(name: str) -> None:
-    short, long = TEXTS[name](SHORT), TEXTS[name](LONG)
-    for _attempt in range(5):
-        least = min(seconds(short) for _ in range(3))
-        if seconds(long) < GROWTH * max(least, 0.001):
-            return
-    pytest.fail(f"{name}: {least} s for {SHORT} characters, and more than {GROWTH} times that for {LONG}")
+def test_read_hostile_text_takes_linear_steps(name: str) -> None:
+    short, long = count_lines(TEXTS[name](SHORT)), count_lines(TEXTS[name](LONG))
+    assert long < GROWTH * max(short, 1000)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_read_endless_line_of_any_kind_takes_linear_steps(start: str) -> None:
+    for unit in UNITS:
+        short, long = (count_lines(start + unit * (size // len(unit))) for size in (SHORT // 4, LONG // 4))
+        assert long < GROWTH * max(short, 1000), repr(unit)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_read_a_megabyte_of_any_kind_ends(start: str) -> None:
+    """A text that takes quadratic steps would not end within hours."""
+    for text in (start * (MEGABYTE // len(start)), start + "a" * MEGABYTE, start + " " * MEGABYTE):
+        with suppress(InvalidInput, TooLarge):
+            parse_report(text, MOST)
 
 
 @pytest.mark.parametrize(
