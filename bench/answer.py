@@ -1,4 +1,4 @@
-"""Draws an answer of /symbolicate/v5, JSON on stdin, as the picture in the README.
+"""Draws an answer of /symbolicate/v5, JSON on stdin, as the picture in docs/index.md.
 
 With `make run` going:
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -27,6 +28,8 @@ extensions = ["myst_parser"]
 exclude_patterns = ["images", "pictures"]
 # Anchors of headings are those of the forge.
 myst_heading_anchors = 6
+# A code block without a language is not Python.
+highlight_language = "none"
 # A language that is only a name in a document, such as `console` with placeholders, is not an error of it.
 suppress_warnings = ["misc.highlighting_failure"]
 
@@ -50,6 +53,7 @@ EMBEDDED = {"changelog": "CHANGELOG.md", "contribute": "CONTRIBUTING.md"}
 RECORDS = "adr/README"
 PART = re.compile(r"^## (.+)$", re.MULTILINE)
 DOCUMENT = re.compile(r"^\* \[([^]]+)\]\(([^)#:]+)\.md\)", re.MULTILINE)
+WIDE = 'class="table-wrapper'
 HEADING = re.compile(r"^#+ .+$", re.MULTILINE)
 # To pages of a running site, and to files beside docs/.
 ELSEWHERE = re.compile(r"\[([^]]+)\]\((?:/|(?:\.\./)+[A-Z_]+\.md)[^)]*\)")
@@ -93,6 +97,15 @@ def make_list(documents: str, option: str) -> str:
     return f"\n\n```{{toctree}}\n:hidden:\n{option}\n\n{documents}\n```\n"
 
 
+def label_page(_app: Sphinx, _name: str, _template: str, context: dict[str, Any], _tree: object) -> None:
+    """Add what keyboards and screen readers need: levels of headings in the menu, focus on wide parts."""
+    menu, body = context.get("furo_navigation_tree", ""), context.get("body", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
+    context["body"] = body.replace("<pre>", '<pre tabindex="0">').replace(WIDE, f'tabindex="0" {WIDE}')
+
+
 def setup(app: Sphinx) -> None:
     """Connect the changes to Sphinx."""
     app.connect("source-read", read_source)
+    # After the theme, which makes the menu.
+    app.connect("html-page-context", label_page, priority=900)
