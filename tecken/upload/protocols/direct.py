@@ -35,6 +35,11 @@ REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols"
 MAX_BODY_BYTES = 4 << 20
 # The name of the way to send files, in the response of `POST /upload/v2/`.
 PROTOCOL: Final = "http-put"
+# Limits that a client should know before it makes an archive or sends a file.
+LIMITS: Final = (
+    *("upload_max_bytes", "upload_max_unpacked_bytes", "upload_max_members"),
+    *("symbol_max_bytes", "upload_direct_max_files"),
+)
 ANNOUNCED_TYPES: Final = {"key": str, "size": int, "md5_hash": str}
 
 
@@ -42,7 +47,7 @@ ANNOUNCED_TYPES: Final = {"key": str, "size": int, "md5_hash": str}
 @post_only
 @require_permission(*UPLOADERS)
 def auth_info(request: HttpRequest) -> HttpResponse:
-    """Return user and permission of the token, and the upload protocol to use."""
+    """Return user and permission of the token, the upload protocol to use, and the limits of uploads."""
     grant: Grant = request.auth  # type: ignore[attr-defined]
     expires = grant.token and int(grant.token.expires_at.timestamp())
     info = {
@@ -53,6 +58,7 @@ def auth_info(request: HttpRequest) -> HttpResponse:
         "token_expires_at": expires,
         # Only a bucket has signed URLs. Without them, protocol v2 costs more requests and saves nothing.
         "upload_api_version": 1 if storage_services.staging().signed_put(Slot(0, 0), 1) is None else 2,
+        "limits": {name: getattr(options(), name) for name in LIMITS},
     }
     return json_reply(orjson.dumps(info))
 

@@ -278,6 +278,13 @@ def test_auth_info_returns_user_and_permission(uploader: Makes, permission: str)
         "permission": f"upload.{permission}",
         "try_symbols": permission == "upload_try_symbols",
         "upload_api_version": 1,
+        "limits": {
+            "upload_max_bytes": 4 << 30,
+            "upload_max_unpacked_bytes": 16 << 30,
+            "upload_max_members": 10_000,
+            "symbol_max_bytes": 4 << 30,
+            "upload_direct_max_files": 1024,
+        },
     }
 
 
