@@ -46,22 +46,33 @@ RANKS: Final = tuple(Kind)
 
 
 class SymbolFile(NamedTuple):
-    """File with its key and its size in bytes."""
+    """File with its key and its size in bytes. `label` is a name for people instead of its path."""
 
     key: str
     path: Path
     size: int
+    label: str = ""
+
+
+class Remark(NamedTuple):
+    """File that is not sent, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class Found(NamedTuple):
-    """Files to send, a line for each that cannot be sent, and what was read of the files.
+    """Files to send, those that cannot be sent, and what was read of the files.
 
-    `notes` are lines about files in directories that are no modules, or that have no id.
+    `notes` are about files in directories that are no modules, or that have no id.
     """
 
     files: list[SymbolFile]
-    problems: list[str]
-    notes: list[str]
+    problems: list[Remark]
+    notes: list[Remark]
     modules: list[Module]
 
 
@@ -84,7 +95,7 @@ def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Foun
             else:
                 flat.append(path)
         except (InvalidInput, OSError) as error:
-            found.problems.append(f"{path}: {_reason(error)}")
+            found.problems.append(Remark(path, _reason(error)))
     found.modules.extend(module for _, module in read_all(with_key) if isinstance(module, Module))
     _add_flat(flat, roots, by_key, found)
     found.files.extend(by_key.values())
@@ -100,20 +111,20 @@ def _add_flat(
         if isinstance(module, Module):
             modules.append(module)
         elif path in roots:
-            found.problems.append(f"{path}: {module}")
+            found.problems.append(Remark(path, module))
         elif module is not NO_FORMAT or path.name.lower().endswith(LOWER_NATIVE):
-            found.notes.append(f"{path}: {module}")
+            found.notes.append(Remark(path, module))
     modules = [module for module in follow_debug_links(modules) if module.keys or not _is_object_file(module)]
     found.modules.extend(modules)
     for module in sorted(modules, key=lambda module: RANKS.index(module.objects[0].kind)):
         if not module.keys:
             lines = found.problems if module.path in roots else found.notes
-            lines.append(f"{module.path}: {NO_ID.format(module.identity)}")
+            lines.append(Remark(module.path, NO_ID.format(module.identity)))
         for key in map(str, module.keys):
             try:
                 _add(SymbolFile(key, module.path, module.size), by_key)
             except (InvalidInput, OSError) as error:
-                found.notes.append(f"{module.path}: {_reason(error)}")
+                found.notes.append(Remark(module.path, _reason(error)))
 
 
 def _is_object_file(module: Module) -> bool:

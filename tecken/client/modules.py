@@ -191,17 +191,29 @@ def describe(module: Module) -> list[str]:
     """Return a line for each object: format, kind, architecture and ids."""
     lines = []
     for info in module.objects:
-        ids = {"debug id": _shown(info.debug_id), "build id": info.build_id}
-        if info.code_id.lower() != info.build_id:
-            ids["code id"] = info.code_id
         names = {"debug file": info.debug_file, "debug link": module.debug_link}
-        parts = (f"{name} {text}" for name, text in {**ids, **names}.items() if text)
+        parts = (f"{name} {text}" for name, text in {**_ids(info), **names}.items() if text)
         lines.append(", ".join((f"{info.format} {info.kind.value} {info.arch}".strip(), *parts)))
     return lines
 
 
-def _shown(debug_id: str) -> str:
-    return normal_debug_id(debug_id) if debug_id else ""
+def find_ids(objects: Iterable[ObjectInfo]) -> dict[str, list[str]]:
+    """Return the ids of the objects, each once, by the kind of id."""
+    found: dict[str, list[str]] = {}
+    for info in objects:
+        for name, text in _ids(info).items():
+            if text and text not in found.setdefault(name, []):
+                found[name].append(text)
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _ids(info: ObjectInfo) -> dict[str, str]:
+    """Return the ids of an object by their kind; an empty text for one that it does not have."""
+    return {
+        "debug id": normal_debug_id(info.debug_id) if info.debug_id else "",
+        "build id": info.build_id,
+        "code id": "" if info.code_id.lower() == info.build_id else info.code_id,
+    }
 
 
 def read_all(paths: Iterable[Path]) -> Iterator[tuple[Path, Module | str]]:

@@ -11,12 +11,17 @@ responded may be restarting, and is tried for two minutes.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from queue import Empty, SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import stamina
@@ -32,21 +37,27 @@ FIRST_ATTEMPTS: Final = 3
 MAX_PAUSE: Final = 300.0
 # The server responds to an archive when all of it is stored.
 TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0, read=900.0)
-# For a request that costs the server nothing.
-QUICK: Final = httpx.Timeout(10.0, connect=5.0)
+# For the first request, which costs the server nothing.
+QUICK: Final = httpx.Timeout(10.0, connect=3.0)
+# Seconds until the name of the server is given up; the resolver of the system may take a minute.
+RESOLVED_WITHIN: Final = 10.0
 TEMPORARY: Final = (408, 425, 429)
+# Statuses of other servers that never become right.
+LASTING: Final = (501, 505)
 MAX_TEXT: Final = 300
 """Characters of a response in an error."""
+NO_SERVER: Final = "no Tecken server answers there; give its address, such as https://symbols.example.com"
 
 
 class Failed(Exception):
     """Error for a file or archive that the server or its storage does not accept.
 
-    `document` is the JSON of the server's response.
+    `status` is that of the response, and `document` its JSON.
     """
 
-    def __init__(self, message: str, document: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, status: int = 0, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
+        self.status = status
         self.document = document or {}
 
 
@@ -82,11 +93,39 @@ class Site:
         self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
         # A client of its own, because the storage must never see the token.
         self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)
-        self._has_responded = False
+        self.has_responded = False
         self._failures = 0
         self._retry = stamina.RetryingCaller(
             attempts=attempts, timeout=None, wait_initial=1.0, wait_max=60.0, wait_jitter=1.0
         ).on(self._should_retry)
+
+    def open(self) -> dict[str, Any]:
+        """Return the server's description of the token, so that a wrong one fails before any other work.
+
+        Raises:
+            RequestRefused: The server does not accept the token, or is no Tecken server.
+            TryLater: The server cannot be reached, or is busy.
+        """
+        try:
+            resolve(self.url)
+            return self.post("upload/auth_info/", timeout=QUICK)
+        except Unreachable as error:
+            if self.has_responded:
+                raise
+            raise Unreachable(f"cannot reach {redact_url(self.url)}: {error.__cause__ or error}") from error
+        except Failed as error:
+            raise RequestRefused(str(error), error.status) from error
+        except RequestRefused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        # Older servers have no such URL, and all of them have this one.
+        if not self._has_version():
+            raise RequestRefused(f"{redact_url(self.url)}: {NO_SERVER}")
+        return {}
+
+    def _has_version(self) -> bool:
+        response = self._retry(_request, self._server, "GET", f"{self.url}__version__", timeout=QUICK)
+        return response.is_success and _read_document(response) is not None
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """Send a request to the server and return the JSON of its response.
@@ -99,13 +138,14 @@ class Site:
             TryLater: All attempts are used up.
         """
         response = self._retry(_request, self._server, "POST", self.url + path, **body)
-        self._has_responded = True
+        self.has_responded = True
         if response.status_code in (401, 403, 404) or response.has_redirect_location:
             raise RequestRefused(_describe(response), response.status_code)
+        document = _read_document(response)
         if not response.is_success:
-            raise Failed(_describe(response), _read_document(response))
-        if (document := _read_document(response)) is None:
-            raise RequestRefused(f"{redact_url(str(response.url))}: no Tecken server answers there")
+            raise Failed(_describe(response), response.status_code, document)
+        if document is None:
+            raise RequestRefused(f"{redact_url(str(response.url))}: {NO_SERVER}")
         return document
 
     def put(self, url: str, headers: Mapping[str, str], chunks: Callable[[], Iterable[bytes]]) -> None:
@@ -121,14 +161,16 @@ class Site:
 
         response = self._retry(attempt)
         if not response.is_success:
-            raise Failed(_describe(response))
+            raise Failed(_describe(response), response.status_code)
 
     def _should_retry(self, error: Exception) -> bool | float:
         """Return for stamina whether to try again, or after how many seconds."""
-        if isinstance(error, Unreachable) and not self._has_responded:
+        if isinstance(error, Unreachable) and not self.has_responded:
             self._failures += 1
-            return self._failures < FIRST_ATTEMPTS
-        self._has_responded = True
+            # A second wait of the same length would tell nothing new.
+            is_timeout = isinstance(error.__cause__, httpx.TimeoutException)
+            return self._failures < FIRST_ATTEMPTS and not is_timeout
+        self.has_responded = True
         return _find_pause(error)
 
     def __enter__(self) -> Self:
@@ -149,9 +191,48 @@ def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.
     except httpx.TransportError as error:
         place = redact_url(url).partition("?")[0]
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
-    if response.status_code >= 500 or response.status_code in TEMPORARY:
+    if (
+        response.status_code >= 500 and response.status_code not in LASTING
+    ) or response.status_code in TEMPORARY:
         raise TryLater(_describe(response), parse_retry_after(response.headers.get("Retry-After")))
     return response
+
+
+def resolve(url: str) -> None:
+    """Look up the name of the server, unless a proxy does that.
+
+    httpx has no deadline for this, so it happens in a thread, which is left behind when time is up.
+
+    Raises:
+        RequestRefused: It is no URL.
+        Unreachable: The name is unknown, or the resolver does not answer in time.
+    """
+    try:
+        place = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise RequestRefused(f"{redact_url(url)}: {error}") from error
+    host = place.raw_host.decode()
+    if place.scheme not in ("http", "https") or not host:
+        raise RequestRefused(f"{redact_url(url)}: the address of a server begins with https:// or http://")
+    if place.scheme in getproxies() and not proxy_bypass(host):
+        return
+    answers: SimpleQueue[OSError | UnicodeError | None] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+            answers.put(None)
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    Thread(target=look_up, daemon=True).start()
+    try:
+        problem = answers.get(timeout=RESOLVED_WITHIN)
+    except Empty:
+        raise Unreachable(f"the name {host} was not resolved within {RESOLVED_WITHIN:.0f} s") from None
+    if problem:
+        reason = (isinstance(problem, OSError) and problem.strerror) or problem
+        raise Unreachable(f"the name {host} cannot be resolved: {reason}")
 
 
 def _describe(response: httpx.Response) -> str:
@@ -160,6 +241,9 @@ def _describe(response: httpx.Response) -> str:
     place = f"{response.request.method} {url}: {response.status_code}"
     if response.has_redirect_location:
         return f"{place} It is now at {redact_url(response.headers['Location'])}"
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        # Each Tecken server answers programs with JSON.
+        return f"{place} {response.reason_phrase}: {NO_SERVER}"
     text = str((_read_document(response) or {}).get("error", response.text))
     return f"{place} {' '.join(text[:MAX_TEXT].split()) or response.reason_phrase}"
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from threading import Timer
 from typing import Final, NamedTuple
 
-from tecken.client.files import SymbolFile
+from tecken.client.files import Remark, SymbolFile
 from tecken.client.modules import Module
 from tecken.symbols.formats.base import Kind
 from tecken.symbols.formats.source_bundle import (
@@ -106,7 +106,7 @@ def _run(command: list[str], *, is_symbol_file: bool) -> Iterator[str]:
 
 
 def bundle_sources(
-    modules: Iterable[Module], root: Path, directory: Path, problems: list[str]
+    modules: Iterable[Module], root: Path, directory: Path, problems: list[Remark]
 ) -> Iterator[Bundle]:
     """Write a bundle for each debug id into a directory, from files below a root, and yield it.
 
@@ -118,7 +118,7 @@ def bundle_sources(
             try:
                 paths = list_sources(module)
             except (Unlisted, OSError) as error:
-                problems.append(f"{module.path}: {error}")
+                problems.append(Remark(module.path, str(error)))
                 continue
             for debug_id in module.ids:
                 named[module.keys[0].debug_file, debug_id] |= paths
@@ -159,4 +159,4 @@ def _write(target: Path, key: FileKey, found: dict[str, Path]) -> SymbolFile:
                 archive.writestr(zipfile.ZipInfo(name), file.read_bytes(), zipfile.ZIP_DEFLATED)
             manifest = {"files": files, "debug_id": key.debug_id.lower(), "object_name": key.debug_file}
             archive.writestr(zipfile.ZipInfo(MANIFEST), json.dumps(manifest), zipfile.ZIP_DEFLATED)
-    return SymbolFile(str(key), target, target.stat().st_size)
+    return SymbolFile(str(key), target, target.stat().st_size, key.file_name)

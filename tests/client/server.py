@@ -58,6 +58,7 @@ class SymbolServer:
     def __init__(self) -> None:
         self.script: dict[str, Reply | list[Reply]] = {
             "POST /upload/auth_info/": Reply(said={"upload_api_version": 1, "try_symbols": False}),
+            "GET /__version__": Reply(said={"version": "1.0"}),
             "POST /upload/": Reply(201, {"upload": {"skipped_keys": [], "ignored_keys": []}}),
         }
         self.requests: dict[str, list[Request]] = defaultdict(list)
@@ -87,7 +88,7 @@ def _handler(server: SymbolServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             told = f"{self.command} {self.path}"
             server.requests[told].append(Request(self.command, self.path, self.headers, body))
             reply = server.reply(told)
@@ -102,7 +103,7 @@ def _handler(server: SymbolServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_PUT = do_POST
+        do_GET = do_PUT = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -172,7 +172,7 @@ def test_command_check_exits_with_1_and_the_reason(build: Path, capsys: Output) 
     out, err = capsys.readouterr()
     assert "  will not symbolicate: has no debug information" in out
     assert f"tecken-upload: {build / 'cut.so'}: cannot be identified: " in err
-    assert out.endswith("1 files: 0 will symbolicate, 1 will not\n")
+    assert out.endswith("1 file: 0 will symbolicate, 1 will not\n")
 
 
 def test_command_check_without_symbol_files_exits_as_usage_error(tmp_path: Path, capsys: Output) -> None:

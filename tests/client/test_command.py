@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
@@ -65,7 +67,9 @@ def test_command_protocol_1_sends_files_in_an_archive(
     request = server.only(ZIP)
     assert request.members() == {KEY: sym.read_bytes()}
     assert list(request.form()) == ["symbols-1.zip"]
-    assert capsys.readouterr().out == f"1 files, {sym.stat().st_size:.1f}B: 1 stored, 0 there before\n"
+    assert capsys.readouterr().out == (
+        f"stored        {sym}  debug id {'A' * 33}  76 B\n1 file, 76 B: 1 stored, 0 there before\n"
+    )
 
 
 def test_command_token_is_sent_in_a_header(server: SymbolServer, sym: Path) -> None:
@@ -103,7 +107,7 @@ def test_command_try_on_a_server_without_it_fails(server: SymbolServer, sym: Pat
     del server.script[WHO]
     server.script[ZIP] = Reply(201, {"upload": {"try_symbols": False}})
     assert main([str(sym), "--try"]) == SOME_FAILED
-    assert "regular symbols" in capsys.readouterr().err
+    assert "regular symbol" in capsys.readouterr().err
 
 
 def test_command_prints_how_many_files_were_there_before(
@@ -117,7 +121,7 @@ def test_command_prints_how_many_files_were_there_before(
 def test_command_ignored_file_counts_as_failed(server: SymbolServer, sym: Path, capsys: Output) -> None:
     server.script[ZIP] = Reply(201, {"upload": {"skipped_keys": [], "ignored_keys": [KEY]}})
     assert main([str(sym)]) == SOME_FAILED
-    assert KEY in capsys.readouterr().err
+    assert capsys.readouterr().err == f"tecken-upload: failed: {sym}: the server ignores such files\n"
 
 
 def test_command_refused_archive_fails_with_the_reason(
@@ -127,7 +131,7 @@ def test_command_refused_archive_fails_with_the_reason(
     assert main([str(sym)]) == SOME_FAILED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("upload/: 400 Content of archive is not allowed")
-    assert KEY in line
+    assert line.startswith(f"tecken-upload: failed: {sym}: ")
 
 
 def test_command_server_without_token_info_uses_protocol_1(server: SymbolServer, sym: Path) -> None:
@@ -178,7 +182,7 @@ def test_command_file_refused_by_the_server_fails_alone(
     takes_v2(server, sym={"type": "error", "msg": "invalid key"}, native=upload_to("/slot/2"))
     assert main([str(tmp_path)]) == SOME_FAILED
     out, err = capsys.readouterr()
-    assert err == f"tecken-upload: {KEY}: invalid key\n"
+    assert err == f"tecken-upload: failed: {sym}: invalid key\n"
     assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
@@ -190,7 +194,7 @@ def test_command_file_refused_by_storage_fails_alone(
     server.script[COMPLETE] = Reply(400, {"error": "1 files", "files": [{"key": KEY, "error": "not sent"}]})
     assert main([str(tmp_path)]) == SOME_FAILED
     out, err = capsys.readouterr()
-    assert err == f"tecken-upload: {KEY}: PUT {server.url}/slot/1: 403 <Error>expired</Error>\n"
+    assert err == f"tecken-upload: failed: {sym}: PUT {server.url}/slot/1: 403 <Error>expired</Error>\n"
     assert ": 1 stored, 0 there before, 1 failed\n" in out
 
 
@@ -200,7 +204,7 @@ def test_command_damaged_file_is_named(server: SymbolServer, sym: Path, capsys: 
         400, {"error": "1 files", "files": [{"key": KEY, "error": "its MD5 hash"}]}
     )
     assert main([str(sym)]) == SOME_FAILED
-    assert capsys.readouterr().err == f"tecken-upload: {KEY}: its MD5 hash\n"
+    assert capsys.readouterr().err == f"tecken-upload: failed: {sym}: its MD5 hash\n"
 
 
 def test_command_unknown_storage_protocol_is_refused(server: SymbolServer, sym: Path, capsys: Output) -> None:
@@ -423,9 +427,9 @@ def test_command_shows_warnings_and_where_the_upload_is(
     server.script[ZIP] = Reply(201, {"upload": {"id": 12, "warnings": [warning]}})
     assert main([str(sym)]) == DONE
     out, err = capsys.readouterr()
-    assert err == f"tecken-upload: warning: v1/{KEY}: it will not symbolicate\n"
-    summary, link = out.splitlines()
-    assert summary.endswith(": 1 stored, 0 there before, 1 warnings")
+    assert err == f"tecken-upload: warning: {sym}: it will not symbolicate\n"
+    _file, summary, link = out.splitlines()
+    assert summary.endswith(": 1 stored, 0 there before, 1 with warnings")
     assert link == f"{server.url}/uploads/12/"
 
 
@@ -438,7 +442,7 @@ def test_command_direct_upload_shows_warnings_and_where_it_is(
     assert main([str(tmp_path)]) == DONE
     out, err = capsys.readouterr()
     assert "upload its .sym file too" in err
-    assert out.endswith(f": 1 stored, 1 there before, 1 warnings\n{server.url}/uploads/7/\n")
+    assert out.endswith(f": 1 stored, 1 there before, 1 with warnings\n{server.url}/uploads/7/\n")
 
 
 def test_command_file_that_the_server_keeps_from_being_replaced_fails(
@@ -450,15 +454,16 @@ def test_command_file_that_the_server_keeps_from_being_replaced_fails(
     assert capsys.readouterr().out.endswith(": 0 stored, 0 there before, 1 failed\n")
 
 
-def test_command_server_that_never_answers_is_given_up_after_three_attempts(
-    sym: Path, capsys: Output
-) -> None:
+def test_command_server_that_cannot_be_reached_is_given_up_with_one_line(sym: Path, capsys: Output) -> None:
     stamina.set_testing(True, attempts=20)
     try:
         assert main([str(sym), "--url", "http://127.0.0.1:1", "--token", "x"]) == TEMPORARY
     finally:
         stamina.set_testing(False)
-    assert capsys.readouterr().err.count("trying again in") == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith("tecken-upload: cannot reach http://127.0.0.1:1/: ")
+    assert err.endswith("; nothing was sent\n")
 
 
 def test_command_server_that_stops_after_its_first_response_is_tried_longer(
@@ -470,3 +475,84 @@ def test_command_server_that_stops_after_its_first_response_is_tried_longer(
         assert main([str(sym)]) == DONE
     finally:
         stamina.set_testing(False)
+
+
+# A server that cannot be used
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a fifth of a second for the first response."""
+    monkeypatch.setattr("tecken.client.site.QUICK", 0.2)
+
+
+@pytest.mark.usefixtures("quick")
+def test_command_server_that_accepts_and_never_answers_is_given_up(sym: Path, capsys: Output) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert main([str(sym), "--url", url, "--token", "x"]) == TEMPORARY
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"tecken-upload: cannot reach {url}/: timed out; nothing was sent\n")
+
+
+def test_command_unknown_name_is_given_up(sym: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert main([str(sym), "--url", "https://nowhere.example", "--token", "x"]) == TEMPORARY
+    assert capsys.readouterr().err == (
+        "tecken-upload: cannot reach https://nowhere.example/: the name nowhere.example cannot be resolved: "
+        "Name or service not known; nothing was sent\n"
+    )
+
+
+def test_command_resolver_that_never_answers_is_given_up(
+    sym: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: is_over.wait())
+    monkeypatch.setattr("tecken.client.site.RESOLVED_WITHIN", 0.2)
+    assert main([str(sym), "--url", "https://nowhere.example", "--token", "x"]) == TEMPORARY
+    is_over.set()
+    assert "the name nowhere.example was not resolved within" in capsys.readouterr().err
+
+
+def test_command_behind_a_proxy_leaves_the_name_to_it(
+    server: SymbolServer, sym: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    for name in ("upload/auth_info/", "upload/"):
+        server.script[f"POST http://nowhere.example/{name}"] = server.script[f"POST /{name}"]
+    assert main([str(sym), "--url", "http://nowhere.example"]) == DONE
+
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 405, 501])
+def test_command_page_of_another_server_is_refused_with_one_line(
+    server: SymbolServer, sym: Path, status: int, capsys: Output
+) -> None:
+    del server.script["GET /__version__"]
+    server.script[WHO] = Reply(status, b"<!doctype html><title>Welcome</title>", HTML)
+    assert main([str(sym)]) == USAGE
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert "no Tecken server answers there; give its address" in err
+    assert "<" not in err
+    assert ZIP not in server.requests
+
+
+def test_command_address_of_a_page_is_refused(server: SymbolServer, sym: Path, capsys: Output) -> None:
+    assert main([str(sym), "--url", f"{server.url}/uploads/"]) == USAGE
+    assert f"{server.url}/uploads/: no Tecken server answers there" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_command_server_under_maintenance_is_tried_again(
+    server: SymbolServer, sym: Path, capsys: Output
+) -> None:
+    server.script[WHO] = [Reply(503, {"error": "Under maintenance"}), server.reply(WHO)]
+    assert main([str(sym)]) == DONE
+    assert "503 Under maintenance; trying again" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tecken.client.__main__ import DONE, EPILOG, main
+from tecken.client.__main__ import DONE, main
+from tecken.client.options import EPILOG
 from tecken.settings import BASE_DIR
 from tests.client.conftest import MakeSym
 from tests.client.server import SymbolServer

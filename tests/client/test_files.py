@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tecken.client import files as client_files
-from tecken.client.files import Found, SymbolFile
+from tecken.client.files import Found, Remark, SymbolFile
 from tests.client.conftest import MakeSym
 from tests.support.symbol_names import ODD_NAMES
 
@@ -19,7 +19,7 @@ WINDOWS_ID = "00AA3880D78BE4BB4C4C44205044422E1"
 
 class Result(NamedTuple):
     files: list[SymbolFile]
-    problems: list[str]
+    problems: list[Remark]
 
 
 def find(paths: list[Path], extensions: list[str] | None = None) -> Result:
@@ -39,7 +39,7 @@ def write(path: Path, content: bytes = b"native") -> Path:
 def test_find_symbol_file_has_the_key_of_its_module_record(make_sym: MakeSym, tmp_path: Path) -> None:
     path = make_sym("objdir/any name.sym", "xul.pdb", "44e4ec8c2f41492b9369d6b9a059577c2")
     ((file,), problems) = find([tmp_path])
-    assert file == ("xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym", path, path.stat().st_size)
+    assert file == SymbolFile("xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym", path, path.stat().st_size)
     assert problems == []
 
 
@@ -80,15 +80,15 @@ def test_find_invalid_file_is_a_problem_with_a_reason(content: bytes, reason: st
     path = write(tmp_path / "bad.sym", content)
     files, (problem,) = find([tmp_path])
     assert files == []
-    assert problem.startswith(f"{path}: ")
-    assert reason in problem
+    assert problem.path == path
+    assert reason in problem.reason
 
 
 def test_find_unreadable_file_does_not_stop_the_others(make_sym: MakeSym, tmp_path: Path) -> None:
     good = make_sym("x.sym")
     files, (problem,) = find([tmp_path / "gone.sym", good])
     assert [file.path for file in files] == [good]
-    assert "No such file" in problem
+    assert "No such file" in problem.reason
 
 
 def test_find_same_file_twice_is_sent_once(make_sym: MakeSym, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_find_another_file_with_the_same_key_is_a_problem(make_sym: MakeSym, tmp
     make_sym("b.sym", more="PUBLIC 20 0 g\n")
     files, (problem,) = find([tmp_path])
     assert [file.path.name for file in files] == ["a.sym"]
-    assert "b.sym: is not" in problem
+    assert "b.sym: is not" in str(problem)
 
 
 @pytest.mark.parametrize("name", ["xul.pd_", "XUL.PDB", "libx.so.dbg.gz", "XUL.dSYM.tar.bz2", "libx.so"])
@@ -148,16 +148,15 @@ def test_find_file_that_is_no_module_is_a_note_in_a_directory_and_else_a_problem
     path = write(tmp_path / "bin" / "tool.exe")
     found = search([tmp_path])
     assert (found.files, found.problems) == ([], [])
-    assert found.notes == [f"{path}: is no symbol file of a known format"]
-    assert find([path]) == ([], found.notes)
+    assert found.notes == [Remark(path, "is no symbol file of a known format")]
+    assert find([path]) == Result([], found.notes)
 
 
 def test_find_file_without_an_id_is_a_note_and_an_object_file_is_skipped(tmp_path: Path) -> None:
     path = copy("without-id.wasm", tmp_path / "app.wasm")
     write(tmp_path / "x.o", b"\x7fELF")
-    assert search([tmp_path]).notes == [
-        f"{path}: has no build_id section: nothing can find its symbols, so build it with one"
-    ]
+    reason = "has no build_id section: nothing can find its symbols, so build it with one"
+    assert search([tmp_path]).notes == [Remark(path, reason)]
 
 
 def test_find_link_to_a_library_is_not_followed(tmp_path: Path) -> None:
@@ -173,7 +172,7 @@ def test_find_stripped_copy_gives_way_to_the_file_with_debug_information(tmp_pat
     found = search([tmp_path])
     assert [file.path for file in found.files] == [full]
     assert found.problems == []
-    assert "is not" in found.notes[0]
+    assert "is not" in found.notes[0].reason
 
 
 def test_find_relative_path_uses_the_directories_above(

@@ -125,7 +125,7 @@ def test_program_that_fails_is_a_problem(root: Path, tmp_path: Path, monkeypatch
     found = find([NATIVE / "libnative.so"])
     assert list(bundle_sources(found.modules, root, tmp_path, found.problems)) == []
     reason = "llvm-dwarfdump cannot list its source files: no such option"
-    assert found.problems == [f"{NATIVE / 'libnative.so'}: {reason}"]
+    assert list(map(str, found.problems)) == [f"{NATIVE / 'libnative.so'}: {reason}"]
 
 
 def test_native_file_without_a_program_is_a_problem(
@@ -134,7 +134,7 @@ def test_native_file_without_a_program_is_a_problem(
     program(tmp_path, monkeypatch, "other", "")
     found = find([NATIVE / "libnative.so"])
     assert list(bundle_sources(found.modules, root, tmp_path, found.problems)) == []
-    assert found.problems == [f"{NATIVE / 'libnative.so'}: {NO_PROGRAM}"]
+    assert list(map(str, found.problems)) == [f"{NATIVE / 'libnative.so'}: {NO_PROGRAM}"]
 
 
 # The command
@@ -160,7 +160,9 @@ def test_command_sends_the_symbols_although_sources_cannot_be_listed(
 
 
 def test_command_without_the_root_is_wrong_usage(server: SymbolServer, sym_file: Path) -> None:
-    assert main(["--sources", "/absent", str(sym_file)]) == USAGE
+    with pytest.raises(SystemExit) as ended:
+        main(["--sources", "/absent", str(sym_file)])
+    assert ended.value.code == USAGE
     assert not server.requests
 
 

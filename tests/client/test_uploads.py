@@ -7,8 +7,9 @@ from zipfile import ZipFile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tecken.client.archives import pack
 from tecken.client.files import SymbolFile, find
-from tecken.client.uploads import Bar, batches, pack
+from tecken.client.uploads import Bar, batches
 from tests.client.conftest import MakeSym
 
 
