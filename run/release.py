@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+HEADING = re.compile(r"^## ", re.MULTILINE)
+DATED = re.compile(r"\[\S+\] - \d{4}-\d\d-\d\d")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,11 +27,11 @@ def main(kind: str, name: str) -> None:
 
 def find_notes(changelog: str, version: str) -> str:
     """Return the text below the heading of a release."""
-    section = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n(.*?)(?=^## |\Z)"
-    found = re.search(section, changelog, re.DOTALL | re.MULTILINE)
-    if not found:
-        sys.exit(f"CHANGELOG.md has no heading '## [{version}] - YYYY-MM-DD'")
-    return found[1].strip()
+    for section in HEADING.split(changelog)[1:]:
+        title, _, notes = section.partition("\n")
+        if DATED.fullmatch(title) and title.startswith(f"[{version}] "):
+            return notes.strip()
+    sys.exit(f"CHANGELOG.md has no heading '## [{version}] - YYYY-MM-DD'")
 
 
 if __name__ == "__main__":

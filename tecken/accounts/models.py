@@ -22,6 +22,14 @@ class Token(models.Model):
     notes = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    rotated_to = models.OneToOneField(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="rotated_from",
+        help_text="the token that takes its place",
+    )
 
     class Meta:
         """Permission to manage one's own tokens."""

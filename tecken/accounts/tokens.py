@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex
@@ -86,14 +86,16 @@ def issue(user: User, permissions: Collection[Permission], days: float, notes: s
     for permission in permissions:
         if not user.has_perm(permission_name(permission)):
             raise Forbidden(f"{permission.name} not a valid permission")
+    return _create(user, permissions, timezone.now() + timedelta(days=days), notes)
+
+
+def _create(
+    user: User, permissions: Iterable[Permission], expires_at: datetime, notes: str
+) -> tuple[Token, str]:
     key = token_hex(KEY_BYTES)
     with transaction.atomic():
         token = Token.objects.create(
-            user=user,
-            digest=digest(key),
-            hint=key[:HINT_CHARACTERS],
-            expires_at=timezone.now() + timedelta(days=days),
-            notes=notes,
+            user=user, digest=digest(key), hint=key[:HINT_CHARACTERS], expires_at=expires_at, notes=notes
         )
         token.permissions.set(permissions)
     return token, key
@@ -209,6 +211,43 @@ def revoke(token: Token) -> None:
     """End a token now. Its row stays; a token that has ended keeps its time."""
     token.expires_at = min(token.expires_at, timezone.now())
     token.save(update_fields=["expires_at"])
+
+
+OVERLAP_DAYS, MAX_OVERLAP_DAYS = 1, 90
+
+
+def rotate(token: Token, overlap_days: int = OVERLAP_DAYS) -> tuple[Token, str]:
+    """Create a token that takes the place of another one, and return it with its key.
+
+    It has the permissions, the notes and the lifetime of the other one, counted from now. The other one can
+    be used for `overlap_days` more, at most until it would have expired.
+
+    Raises InvalidInput for a token that has ended or was rotated already.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        # Locked, so that of two rotations at the same time only one finds the token without a successor.
+        row = Token.objects.select_for_update().get(pk=token.pk)
+        if row.rotated_to_id is not None:
+            raise InvalidInput(f"Token {row} was rotated already, to {row.rotated_to}")
+        if row.is_expired:
+            raise InvalidInput(f"Token {row} has ended: extend it first, or create another one")
+        lifetime = min(row.expires_at - row.created_at, timedelta(days=MAX_DAYS))
+        successor, key = _create(row.user, row.permissions.all(), now + lifetime, row.notes)
+        expires_at = min(row.expires_at, now + timedelta(days=overlap_days))
+        # The condition holds where the database has no locks of rows, as SQLite.
+        free = Token.objects.filter(pk=row.pk, rotated_to=None)
+        if not free.update(rotated_to=successor, expires_at=expires_at):
+            raise InvalidInput(f"Token {row} was rotated already")
+    token.refresh_from_db()
+    return successor, key
+
+
+def check_rotation(token: Token, granted: Collection[str]) -> None:
+    """Raise Forbidden if the new key would permit more than the caller, who has `granted`, may do."""
+    for permission in token.permissions.select_related("content_type"):
+        if permission_name(permission) not in granted:
+            raise Forbidden(f"{permission_name(permission)} not a valid permission")
 
 
 # Owners of tokens

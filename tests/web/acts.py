@@ -81,7 +81,10 @@ ACTS = (
     Act("fetched", CHANGE, {"module": FETCHED}),
     Act("tokens", KNOWN),
     Act("tokens", MANAGE_TOKENS, {"permission": "tokens.manage_tokens", "days": 30, "notes": ""}),
-    *(Act("token", ("owner",), {"do": do, "days": 30}, OTHERS) for do in ("extend", "revoke", "delete")),
+    *(
+        Act("token", ("owner",), {"do": do, "days": 30, "overlap": 1}, OTHERS)
+        for do in ("extend", "rotate", "revoke", "delete")
+    ),
     Act("store", LOOK),
     Act("store", CHANGE, {}),
     Act("jobs", LOOK),

@@ -17,15 +17,19 @@ from tecken.accounts.tokens import (
     MANAGE,
     MAX_DAYS,
     MAX_NOTES,
+    MAX_OVERLAP_DAYS,
+    OVERLAP_DAYS,
     TOKEN_PERMISSIONS,
+    check_rotation,
     extend,
     issue,
     permission_name,
+    rotate,
     select_permissions,
     token_of,
     tokens_of,
 )
-from tecken.web.api.openapi import TokenPermission, grant_of
+from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 
 router = Router(tags=["tokens"], auth=TokenPermission(MANAGE))
 
@@ -41,6 +45,7 @@ class TokenInfo(Schema):
     notes: str
     created_at: datetime
     last_used_at: datetime | None
+    rotated_to_id: int | None = Field(description="id of the token that takes its place")
 
     @staticmethod
     def resolve_permissions(token: Token) -> list[str]:
@@ -87,6 +92,14 @@ class TokenExtension(Schema):
     days: int = Field(DAYS, ge=1, le=MAX_DAYS)
 
 
+class TokenRotation(Schema):
+    """Body of a request to rotate a token."""
+
+    overlap_days: int = Field(
+        OVERLAP_DAYS, ge=0, le=MAX_OVERLAP_DAYS, description="days for which the old key stays valid"
+    )
+
+
 @router.get("", response=TokenList, summary="List your tokens")
 def list_tokens(request: HttpRequest, state: Literal["active", "expired", "all"] = "active") -> object:
     """Return the caller's tokens."""
@@ -120,6 +133,27 @@ def extend_token(request: HttpRequest, token_id: int, payload: TokenExtension) -
     token = token_of(grant_of(request).user, token_id)
     extend(token, payload.days)
     return token
+
+
+@router.post(
+    "token/{int:token_id}/rotate",
+    response={HTTPStatus.CREATED: IssuedToken},
+    summary="Rotate a token; only the response has the new key",
+    openapi_extra=error_responses(HTTPStatus.BAD_REQUEST),
+)
+def rotate_token(
+    request: HttpRequest, response: HttpResponse, token_id: int, payload: TokenRotation
+) -> object:
+    """Create a token with the same permissions, notes and lifetime, and end the other one after an overlap.
+
+    A token cannot rotate one that may do more than itself.
+    """
+    grant = grant_of(request)
+    token = token_of(grant.user, token_id)
+    check_rotation(token, grant.permissions)
+    successor, key = rotate(token, payload.overlap_days)
+    response["Cache-Control"] = "no-store"
+    return Status(HTTPStatus.CREATED, {"token": successor, "key": key})
 
 
 @router.delete("token/{int:token_id}", response={HTTPStatus.NO_CONTENT: None}, summary="Delete a token")

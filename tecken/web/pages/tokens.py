@@ -20,12 +20,16 @@ from tecken.accounts.tokens import (
     MANAGE,
     MAX_DAYS,
     MAX_NOTES,
+    MAX_OVERLAP_DAYS,
+    OVERLAP_DAYS,
     TOKEN_PERMISSIONS,
+    check_rotation,
     extend,
     find_permissions,
     issue,
     permission_name,
     revoke,
+    rotate,
     select_permissions,
     token_of,
     tokens_of,
@@ -77,9 +81,11 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
 @page(MANAGE)
 @require_POST
 def change_token(request: HttpRequest, number: int) -> HttpResponse:
-    """Extend, revoke or delete one of the user's tokens."""
+    """Extend, rotate, revoke or delete one of the user's tokens."""
     token = token_of(user_of(request), number)
     match request.POST.get("do"):
+        case "rotate":
+            return _rotate(request, token)
         case "extend":
             extend(token, _read_days(request))
             messages.success(request, f"Token {token} can be used until {token.expires_at:%Y-%m-%d}.")
@@ -90,7 +96,7 @@ def change_token(request: HttpRequest, number: int) -> HttpResponse:
             token.delete()
             messages.success(request, f"Token {token} is deleted.")
         case _:
-            raise InvalidInput("do: should be extend, revoke or delete")
+            raise InvalidInput("do: should be extend, rotate, revoke or delete")
     return redirect("tokens")
 
 
@@ -101,13 +107,24 @@ def _read_permissions(request: HttpRequest) -> list[Permission]:
     return select_permissions(names, user_of(request).get_all_permissions())
 
 
+def _rotate(request: HttpRequest, token: Token) -> HttpResponse:
+    check_rotation(token, user_of(request).get_all_permissions())
+    overlap = _read_number(request.POST.get("overlap", ""), 0, MAX_OVERLAP_DAYS, "The overlap in days")
+    successor, key = rotate(token, overlap)
+    return _render_list(request, HTTPStatus.CREATED, token=successor, key=key, rotated=token)
+
+
 def _read_days(request: HttpRequest) -> int:
-    text = request.POST.get("days", "").strip()
+    return _read_number(request.POST.get("days", ""), 1, MAX_DAYS, "Days")
+
+
+def _read_number(text: str, least: int, most: int, name: str) -> int:
+    """Return a whole number of a form. Raises InvalidInput."""
+    text = text.strip()
     # int() alone accepts signs, other scripts' digits, and texts so long that parsing them takes seconds.
-    days = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_DAYS)) else 0
-    if not 1 <= days <= MAX_DAYS:
-        raise InvalidInput(f"Days should be a whole number from 1 to {MAX_DAYS}")
-    return days
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most:
+        return int(text)
+    raise InvalidInput(f"{name} should be a whole number from {least} to {most}")
 
 
 def _read_notes(request: HttpRequest) -> str:
@@ -120,7 +137,7 @@ def _read_notes(request: HttpRequest) -> str:
 def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **extra: object) -> HttpResponse:
     # After a token was created its form is empty again; after an error it has what the user sent.
     user, sent = user_of(request), QueryDict() if "key" in extra else request.POST
-    tokens = tokens_of(user).prefetch_related("permissions__content_type")
+    tokens = tokens_of(user).select_related("rotated_to").prefetch_related("permissions__content_type")
     listed = load_page(tokens, Paging.model_validate({"after": request.GET.get("after")}), ["created_at"])
     context = {
         "rows": [_listed_token(token) for token in listed.rows],
@@ -132,6 +149,8 @@ def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **ext
         "notes": sent.get("notes", ""),
         "most_days": MAX_DAYS,
         "most_notes": MAX_NOTES,
+        "overlap_days": OVERLAP_DAYS,
+        "most_overlap": MAX_OVERLAP_DAYS,
         **extra,
     }
     return render(request, "tokens/page.html", context, status=status)

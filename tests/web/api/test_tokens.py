@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,7 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import find, find_permissions, issue
+from tecken.accounts.tokens import effective_permissions, find, find_permissions, issue
+from tecken.errors import Forbidden
 from tests.web.api.people import key_of, person
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +40,7 @@ def test_token_new_shows_key_once_and_works(client: Client) -> None:
         "notes": "nightly",
         "created_at": made["token"]["created_at"],
         "last_used_at": None,
+        "rotated_to_id": None,
     }
     assert timedelta(days=9) < token.expires_at - timezone.now() <= timedelta(days=10)
     assert made["key"] not in client.get("/api/tokens/", headers=headers).content.decode()
@@ -144,3 +147,75 @@ def test_tokens_without_token_are_forbidden(client: Client) -> None:
     assert reply.status_code == 403
     assert reply.json() == {"error": "This requires an Auth-Token to authenticate the request"}
     assert User.objects.count() == 0
+
+
+def rotated(client: Client, headers: dict[str, str], token: Token, **body: object) -> Any:
+    path = f"/api/tokens/token/{token.pk}/rotate"
+    return client.post(path, body, content_type="application/json", headers=headers)
+
+
+def test_token_rotate_makes_an_equal_one_and_ends_the_old_one_later(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    old, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=30, notes="nightly")
+    reply = rotated(client, asks(key_of(user)), old)
+    assert (reply.status_code, reply["Cache-Control"]) == (201, "no-store")
+    new = find(reply.json()["key"])
+    old.refresh_from_db()
+    assert (old.rotated_to, new.notes, new.user) == (new, "nightly", user)
+    assert effective_permissions(new) == {"upload.upload_symbols"}
+    assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
+    assert timedelta(hours=23) < old.expires_at - timezone.now() <= timedelta(days=1)
+    assert reply.json()["token"]["rotated_to_id"] is None
+
+
+def test_token_rotate_without_overlap_ends_the_old_one_now(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    old, key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=30)
+    assert rotated(client, asks(key_of(user)), old, overlap_days=0).status_code == 201
+    with pytest.raises(Forbidden, match="expired"):
+        find(key)
+
+
+def test_token_rotate_longer_than_its_life_keeps_its_end(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    old, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=2)
+    rotated(client, asks(key_of(user)), old, overlap_days=90)
+    assert Token.objects.get(pk=old.pk).expires_at == old.expires_at
+
+
+def test_token_rotate_twice_or_after_its_end_is_400(client: Client) -> None:
+    user = person("a@example.com", *ALL)
+    headers = asks(key_of(user))
+    old, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=2)
+    assert rotated(client, headers, old).status_code == 201
+    reply = rotated(client, headers, old)
+    assert reply.status_code == 400
+    assert "was rotated already" in reply.json()["error"]
+    ended, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=2)
+    Token.objects.filter(pk=ended.pk).update(expires_at=timezone.now() - timedelta(days=1))
+    assert "has ended" in rotated(client, headers, ended).json()["error"]
+
+
+def test_token_rotate_of_one_that_may_do_more_is_403(client: Client) -> None:
+    """Else the bearer of a token could give itself all that its owner may do."""
+    user = person("a@example.com", *ALL)
+    strong, _key = issue(user, list(find_permissions(["upload.view_all_uploads"])), days=2)
+    reply = rotated(client, asks(key_of(user, "tokens.manage_tokens")), strong)
+    assert (reply.status_code, Token.objects.get(pk=strong.pk).rotated_to) == (403, None)
+    assert rotated(client, asks(key_of(user, *ALL)), strong).status_code == 201
+
+
+def test_token_rotate_of_another_user_is_404(client: Client) -> None:
+    other, _key = issue(
+        person("b@example.com", *ALL), list(find_permissions(["upload.upload_symbols"])), days=2
+    )
+    headers = asks(key_of(person("a@example.com", *ALL)))
+    assert rotated(client, headers, other).status_code == 404
+
+
+@pytest.mark.parametrize("days", [-1, 91, "x", 1.5])
+def test_token_rotate_with_bad_overlap_is_400(client: Client, days: object) -> None:
+    user = person("a@example.com", *ALL)
+    old, _key = issue(user, list(find_permissions(["upload.upload_symbols"])), days=2)
+    assert rotated(client, asks(key_of(user)), old, overlap_days=days).status_code == 400
+    assert Token.objects.get(pk=old.pk).rotated_to is None

@@ -129,6 +129,41 @@ def test_revoke_ends_token_and_keeps_it_listed(client: Client, owner: User) -> N
     assert Token.objects.get().expires_at == ended
 
 
+def test_rotate_shows_new_key_and_marks_old_token(client: Client, owner: User) -> None:
+    old, key = made_by(owner, notes="nightly")
+    form = next(form for form in Forms(page_of(client)).forms if "overlap" in form.fields)
+    assert form.fields["overlap"] == "1"
+    reply = client.post(form.action, form.fields | {"overlap": "0", "do": "rotate"})
+    page = reply.content.decode()
+    [new_key] = re.findall(r'<input id="key" readonly value="(\w{64})"', page)
+    assert (reply.status_code, find(new_key).notes) == (201, "nightly")
+    assert f"<code>{old}</code>, which has ended" in page
+    with pytest.raises(Forbidden, match="expired"):
+        find(key)
+    later = page_of(client)
+    assert f"rotated</span> to <code>{find(new_key)}</code>" in later
+    assert new_key not in later
+
+
+def test_rotate_twice_is_refused_and_not_offered(client: Client, owner: User) -> None:
+    old, _key = made_by(owner)
+    path = f"{URL}{old.pk}/"
+    assert client.post(path, {"do": "rotate", "overlap": "1"}).status_code == 201
+    assert client.post(path, {"do": "rotate", "overlap": "1"}).status_code == 400
+    actions = [form.action for form in Forms(page_of(client)).forms if "overlap" in form.fields]
+    assert path not in actions
+    assert len(actions) == 1
+
+
+@pytest.mark.parametrize("overlap", ["", "-1", "91", "1.5", "٣", "9" * 5000])
+def test_rotate_with_bad_overlap_is_400(client: Client, owner: User, overlap: str) -> None:
+    old, _key = made_by(owner)
+    reply = client.post(f"{URL}{old.pk}/", {"do": "rotate", "overlap": overlap})
+    assert reply.status_code == 400
+    assert "The overlap in days should be a whole number from 0 to 90" in reply.content.decode()
+    assert Token.objects.count() == 1
+
+
 def test_delete_removes_token(client: Client, owner: User) -> None:
     token, _key = made_by(owner)
     page = client.post(f"{URL}{token.pk}/", {"do": "delete"}, follow=True).content.decode()
@@ -136,10 +171,10 @@ def test_delete_removes_token(client: Client, owner: User) -> None:
     assert "You have no tokens." in page
 
 
-@pytest.mark.parametrize("do", ["extend", "revoke", "delete"])
+@pytest.mark.parametrize("do", ["extend", "rotate", "revoke", "delete"])
 def test_token_of_other_user_is_not_found(client: Client, owner: User, do: str) -> None:
     other, _key = made_by(person("b@example.com", *UPLOADS))
-    reply = client.post(f"{URL}{other.pk}/", {"do": do, "days": "5"})
+    reply = client.post(f"{URL}{other.pk}/", {"do": do, "days": "5", "overlap": "0"})
     assert reply.status_code == 404
     assert Token.objects.get().expires_at == other.expires_at
     assert str(other) not in page_of(client)
