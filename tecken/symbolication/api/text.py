@@ -24,7 +24,7 @@ from tecken.limits.port import Cost
 from tecken.runtimeconfig.current import options
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.views import charge_before_body, count_requests, max_body, parts, public
-from tecken.symbolication.crash_reports.parse import parse_report
+from tecken.symbolication.crash_reports.parse import parse_report, reject_file
 from tecken.symbolication.crash_reports.parsed_report import NotSymbolicatable, ParsedReport
 from tecken.symbolication.symbolicated import (
     SourceExcerpts,
@@ -47,8 +47,10 @@ BYTE_ORDER_MARKS: Final = {
 
 
 def check_length(text: str) -> None:
-    """Raise TooLarge for a text of more than `MAX_CHARACTERS`."""
+    """Raise TooLarge for more than `MAX_CHARACTERS`, or NotSymbolicatable if so large a file is no text."""
     if len(text) > MAX_CHARACTERS:
+        # The kind of a minidump helps more than its size.
+        reject_file(text)
         raise TooLarge(
             f"The text is longer than {MAX_CHARACTERS} characters: paste the stacks and the modules only"
         )

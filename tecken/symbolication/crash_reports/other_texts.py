@@ -101,10 +101,10 @@ PROFILE_REMEDY = (
 )
 
 
-def parse_file(text: ReportText) -> ParsedReport | None:
+def parse_file(text: str) -> ParsedReport | None:
     """Return a report without frames for a file that is no text."""
     for start, (kind, remedy) in FILES.items():
-        if text.raw.startswith(start):
+        if text.startswith(start):
             return ParsedReport(kind, (), (), remedy=remedy)
     return None
 

@@ -49,7 +49,6 @@ JSON_PARSERS: tuple[Callable[[Json], ParsedReport | None], ...] = (
 # In this order: kinds with marks of their own come before those whose frames look like many others. The list
 # comes last, because it accepts almost every line.
 TEXT_PARSERS: tuple[Callable[[ReportText], ParsedReport | None], ...] = (
-    other_texts.parse_file,
     stackwalk.parse_machine,
     stackwalk.parse_human,
     apple.parse,
@@ -87,6 +86,7 @@ def parse_report(text: str, most_frames: int) -> ParsedReport:
         InvalidInput: It is no known kind of report.
         TooLarge: It has more frames than `most_frames`.
     """
+    reject_file(text)
     rejected = None
     for report in _find_reports(text):
         if (frames := report.count_frames()) > most_frames:
@@ -97,6 +97,12 @@ def parse_report(text: str, most_frames: int) -> ParsedReport:
     if rejected:
         raise NotSymbolicatable(rejected.kind, " ".join((*rejected.remarks, rejected.remedy or NOTHING)))
     raise InvalidInput(f"No stack found in this text. It can be {KNOWN}.")
+
+
+def reject_file(text: str) -> None:
+    """Raise NotSymbolicatable for a file that is no text, whatever its length."""
+    if file := other_texts.parse_file(text):
+        raise NotSymbolicatable(file.kind, file.remedy)
 
 
 def _find_reports(text: str) -> Iterator[ParsedReport]:

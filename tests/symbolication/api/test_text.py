@@ -96,6 +96,17 @@ def test_text_too_long_is_413(runtime_options: Override) -> None:
     assert b"The body is larger than 1024 bytes" in post(" " * 1025).content
 
 
+def test_text_of_a_known_kind_without_modules_names_the_kind() -> None:
+    reply = post("#0  0x0000555555555205 in ?? ()\n", accept="application/json")
+    assert (reply.status_code, json.loads(reply.content)["kind"]) == (400, "gdb backtrace without build ids")
+
+
+def test_minidump_of_any_size_is_recognized() -> None:
+    reply = post(b"MDMP\x93\xa7" + bytes(2 * MAX_CHARACTERS))
+    assert reply.status_code == 400
+    assert reply.content.startswith(b"Recognized as minidump. Run `minidump-stackwalk")
+
+
 def test_text_with_too_many_frames_is_413(runtime_options: Override) -> None:
     runtime_options(symbolicate_max_frames=2)
     assert b"Too many frames: 3, at most 2" in post(LINE * 3).content
