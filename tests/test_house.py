@@ -44,7 +44,7 @@ ADDED_MODULES = {
     "symbols of upstreams: records, a page, and their place in the API": 3,
     "answers without Django: downloads, facts for which they wait, and what they share with symbolication": 3,
     "the version of the site, and the notes of a release": 2,
-    "the client as one file, and its version": 2,
+    "the client as one file, its version, and the client for crash reports": 3,
     "crash reports as text: the endpoint, and reports with functions, which it shares with the page": 2,
     "kinds of crash reports, one each, and the texts, tables and places that they share": 25,
     "origin of uploads": 1,
@@ -121,7 +121,7 @@ def test_environment_is_read_by_settings_only() -> None:
         "settings.py",
         *("wsgi.py", "celery.py"),  # name the settings module
         "front/__main__.py",  # starts processes and has no settings
-        "client/options.py",  # a program of its own
+        *("client/options.py", "client/symbolicate.py"),  # programs of their own
     }
 
 

@@ -3,6 +3,7 @@
     __main__  the command: what it does in which order, and its exit status
     options   the command line, and variables of the environment
     origin    build, branch, commit and note of an upload, from options or the CI system
+    symbolicate  the command `tecken-symbolicate`, which sends a crash report and prints its functions
     files     the symbol files below the given paths, and their keys
     modules   ids and contents of files, which of them belong together, and what is missing
     sources   source bundles

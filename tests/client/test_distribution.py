@@ -27,7 +27,7 @@ PROJECT = tomllib.loads((BASE_DIR / "client" / "pyproject.toml").read_text())
 # The formats are included as a folder, so that a new one needs no line there.
 NOT_IMPORTED = {"tecken/symbols/formats/cabinet.py"}
 LIST_MODULES = """
-import sys, tecken.client.__main__
+import sys, tecken.client.__main__, tecken.client.symbolicate
 for module in sys.modules.values():
     print(module.__name__, module.__dict__.get("__file__"))
 """
@@ -93,6 +93,12 @@ def test_wheel_is_named_versioned_and_licensed(installed: Environment) -> None:
         folder = f"tecken_upload-{__version__}.dist-info"
         assert wheel.read(f"{folder}/licenses/LICENSE") == (BASE_DIR / "LICENSE").read_bytes()
         assert b"\nLicense-Expression: MPL-2.0\n" in wheel.read(f"{folder}/METADATA")
+
+
+def test_wheel_has_the_client_for_crash_reports(installed: Environment, tmp_path: Path) -> None:
+    assert (
+        "tecken-symbolicate < crash.txt" in installed.run("tecken-symbolicate", "--help", cwd=tmp_path).stdout
+    )
 
 
 def test_wheel_has_the_modules_that_the_client_imports_and_no_others(
