@@ -55,8 +55,6 @@ PART = re.compile(r"^## (.+)$", re.MULTILINE)
 DOCUMENT = re.compile(r"^\* \[([^]]+)\]\(([^)#:]+)\.md\)", re.MULTILINE)
 WIDE = 'class="table-wrapper'
 HEADING = re.compile(r"^#+ .+$", re.MULTILINE)
-# To pages of a running site, and to files beside docs/.
-ELSEWHERE = re.compile(r"\[([^]]+)\]\((?:/|(?:\.\./)+[A-Z_]+\.md)[^)]*\)")
 
 
 def read_source(_app: Sphinx, name: str, source: list[str]) -> None:
@@ -65,7 +63,8 @@ def read_source(_app: Sphinx, name: str, source: list[str]) -> None:
     up = "../" * (name.count("/") + 1)
     for document, file in EMBEDDED.items():
         text = text.replace(f"]({up}{file}", f"]({up[3:]}{document}.md")
-    text = ELSEWHERE.sub(r"\1", text)
+    # Pages of a running site, and files outside of docs/, are not part of this site.
+    text = re.sub(rf"\[([^]]+)\]\((?:/|{re.escape(up)})[^)]*\)", r"\1", text)
     # A part of an address, such as <path:file>, would be a link.
     text = HEADING.sub(lambda heading: heading[0].replace("<", r"\<"), text)
     if name == root_doc:

@@ -42,9 +42,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[
     programs = home / "bin"
     programs.mkdir()
     program = programs / "tecken-upload"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tecken.client "$@"\n')
+    file = home / "tecken-upload.pyz"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {file} "$@"\n')
     program.chmod(0o755)
     with Site(home) as site:
+        file.write_bytes(httpx.get(f"{site.url}/tecken-upload.pyz").content)
         permission = ("--permission", "upload.upload_symbols", "--create-user")
         token = site.manage("createtoken", "ci@example.com", *permission).strip()
         paths = f"{programs}:{os.environ['PATH']}"
@@ -65,7 +67,10 @@ def test_tutorial_commands_symbolicate_the_stack(
         run(command, expected, tmp_path, environment)
     (expected,) = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
     pattern = "*" + "*".join(f"{line}\n" for line in expected.splitlines()) + "*"
-    text = symbolicate(running, (tmp_path / "report.txt").read_text(), expected.count("\n"))
+    report = (tmp_path / "report.txt").read_text()
+    text = symbolicate(running, report, expected.count("\n"))
+    assert is_like(text, pattern), text
+    text = httpx.post(f"{running.url}/symbolicate/text", content=report, timeout=60).text
     assert is_like(text, pattern), text
 
 
