@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -86,9 +87,17 @@ def _find_origin(options: argparse.Namespace) -> UploadOrigin:
 
 
 def _token(options: argparse.Namespace) -> str:
+    """Return the token. Raises OSError, or ValueError for text that cannot be one."""
     if options.token_file:
-        return str(options.token_file.read_text().strip())
-    return str(options.token or os.environ.get("TECKEN_TOKEN", "")).strip()
+        content = options.token_file.read_bytes()
+        # PowerShell writes UTF-16, and other programs of Windows begin UTF-8 with a byte order mark.
+        encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+        token = str(content.decode(encoding)).strip()
+    else:
+        token = str(options.token or os.environ.get("TECKEN_TOKEN", "")).strip()
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("it has characters that no token has")
+    return token
 
 
 def _parser() -> argparse.ArgumentParser:

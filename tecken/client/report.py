@@ -153,8 +153,8 @@ class UploadReport:
         if self._style.is_json:
             print_lines(json.dumps(self.document(status), indent=2))
         else:
-            # Totals without any result would only repeat the error.
-            if not self._error or any(entry.state is not FileState.NOT_SENT for entry in self._files):
+            # Totals of an upload that has not begun would only repeat the error.
+            if not self._error or self._count(FileState.STORED) or self._count(FileState.THERE_BEFORE):
                 self._print_text(self._summary())
             print_lines(*self._addresses())
         return status

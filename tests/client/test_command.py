@@ -84,6 +84,27 @@ def test_command_token_file_is_read(server: SymbolServer, sym: Path, tmp_path: P
     assert server.only(ZIP).headers["Auth-Token"] == "of-the-file"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_command_token_file_of_windows_is_read(
+    server: SymbolServer, sym: Path, tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "token").write_bytes("of-the-file\r\n".encode(encoding))
+    assert main([str(sym), "--token-file", str(tmp_path / "token")]) == DONE
+    assert server.only(ZIP).headers["Auth-Token"] == "of-the-file"
+
+
+@pytest.mark.parametrize("content", [b"t\xc3\xb6ken", b"one\ntwo", b"\xff\x00\x01", b"a\x00"])
+def test_command_token_file_with_anything_else_is_wrong_usage(
+    server: SymbolServer, sym: Path, tmp_path: Path, content: bytes, capsys: Output
+) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main([str(sym), "--token-file", str(tmp_path / "token")])
+    assert ended.value.code == USAGE
+    assert "cannot read the token: " in capsys.readouterr().err
+    assert not server.requests
+
+
 def test_command_url_with_a_path_is_kept(server: SymbolServer, sym: Path) -> None:
     server.script["POST /symbols/upload/auth_info/"] = server.script[WHO]
     server.script["POST /symbols/upload/"] = server.script[ZIP]

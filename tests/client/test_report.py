@@ -222,3 +222,12 @@ def test_report_characters_that_a_console_does_not_have_are_escaped(
 )
 def test_format_bytes_has_a_unit(size: int, text: str) -> None:
     assert format_bytes(size) == text
+
+
+def test_report_of_an_upload_that_has_not_begun_has_no_totals(
+    server: SymbolServer, build: Path, capsys: Output
+) -> None:
+    server.script["POST /upload/auth_info/"] = Reply(403, {"error": "API Token not matched"})
+    assert main([str(build)]) == USAGE
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out] == ["skipped"]
