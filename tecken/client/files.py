@@ -25,6 +25,8 @@ from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileType, symbol_file
 
 HEAD_BYTES: Final = 64 << 10
+# Seconds after which work counts as long, and its progress bar appears.
+BAR_DELAY: Final = 1.0
 # Suffixes of native files: plain, as CAB files (symstore /compress), and as build systems pack them.
 NATIVE: Final = (
     *(".pdb", ".dll", ".exe", ".pd_", ".dl_", ".ex_"),
@@ -87,7 +89,9 @@ def find(paths: Iterable[Path], extensions: Sequence[str] | None = None) -> Foun
     by_key: dict[str, SymbolFile] = {}
     roots = list(paths)
     with_key, flat = [], []
-    for path in tqdm(_walk(roots, extensions), desc="searching", unit=" files", disable=None, leave=False):
+    for path in tqdm(
+        _walk(roots, extensions), desc="searching", unit=" files", disable=None, leave=False, delay=BAR_DELAY
+    ):
         try:
             if key := _key(path):
                 _add(SymbolFile(key, path, _size(path)), by_key)

@@ -11,12 +11,10 @@ from typing import Any, Final, NamedTuple, Self
 
 from tqdm import tqdm
 
-from tecken.client.files import SymbolFile
+from tecken.client.files import BAR_DELAY, SymbolFile
 from tecken.client.origin import UploadOrigin
 
 CHUNK_BYTES: Final = 1 << 18
-# Seconds after which work counts as long, and its bar appears.
-BAR_DELAY: Final = 1.0
 # Limits of an archive with more than one file, unpacked. They bound the size of the temporary file.
 MAX_BATCH_BYTES: Final = 1 << 30
 MAX_BATCH_FILES: Final = 1000
