@@ -27,6 +27,7 @@ from tecken.services import per_process
 from tecken.symbolication import fetched
 from tecken.upload import archive_upload
 from tecken.upload.models import Upload
+from tecken.upload.resolved import note_recent
 from tecken.upload.retention import Retention
 
 
@@ -90,6 +91,8 @@ def write_misses() -> None:
         miss_writer().write()
     except LockError:
         return
+    # Before rows are removed: these uploads have brought what the new rows are about.
+    note_recent(timezone.now())
     remove_excess()
 
 

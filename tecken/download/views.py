@@ -29,6 +29,7 @@ from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import error_reply
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
+from tecken.storage.former_misses import watched_id
 from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
 from tecken.storage.search import (
@@ -113,12 +114,14 @@ def _respond(parse: Parse, convert: Convert, request: HttpRequest, **names: str)
     if wanted.key.file_type is FileType.SOURCES:
         check_source_access(request)
     try:
-        return _serve(request, wanted, convert)
+        response = _serve(request, wanted, convert)
     except NotFound:
         if build_id := build_id_to_keep(wanted):
             storage_services.build_ids().note([build_id])
         _count(missing_file(wanted))
         raise NotFound(text_of_missing(wanted)) from None
+    _note_use(request, _miss(wanted))
+    return response
 
 
 def text_of_missing(wanted: FileRequest | BuildIdRequest) -> str:
@@ -222,6 +225,13 @@ def _count(missing: CountedMiss | None) -> None:
         storage_services.miss_counts().count([missing.miss], missing.requester)
 
 
+def _note_use(request: HttpRequest, names: Miss) -> None:
+    """Note that a file was found, for the report of the upload that brought it."""
+    if request.method == "GET":
+        name, some_id = names.debug_file or names.code_file, names.debug_id or names.code_id
+        storage_services.former_misses().note([watched_id(name, some_id)])
+
+
 def build_id_to_keep(wanted: FileRequest) -> str:
     """Return the id of a file that is not here, for the symbolication that often follows; empty for none."""
     if wanted.is_symbols and storage_services.needs_build_ids():
@@ -242,11 +252,14 @@ def _miss(wanted: FileRequest) -> Miss:
 
 def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)._replace(hops=count_hops(request.headers))
+    miss = Miss("", "", "", wanted.build_id.upper())
     try:
-        return _serve_elf(request, wanted)
+        response = _serve_elf(request, wanted)
     except NotFound:
         _count(missing_file(wanted))
         raise
+    _note_use(request, miss)
+    return response
 
 
 def _serve_elf(request: HttpRequest, wanted: BuildIdRequest) -> HttpResponseBase:

@@ -22,6 +22,7 @@ from tecken.storage.build_ids import BuildIds
 from tecken.storage.cabinets import UnpackRules
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
+from tecken.storage.former_misses import FormerMisses, watched_id
 from tecken.storage.lookups import (
     LookupLog,
     Miss,
@@ -284,6 +285,19 @@ def miss_batch() -> MissBatch:
     batch = MissBatch(miss_counts())
     start_sender(batch)
     return batch
+
+
+@per_process
+def former_misses() -> FormerMisses:
+    """Return the uses of modules that were missing until an upload brought them."""
+    return FormerMisses(cache_client(), cache_guard())
+
+
+def note_uses(modules: Iterable[ObjectId]) -> None:
+    """Note regular modules in which a symbolication has found its frames."""
+    former_misses().note(
+        watched_id(module.debug_file, module.debug_id) for module in modules if not module.is_try
+    )
 
 
 def count_absent(modules: Sequence[ObjectId]) -> None:

@@ -44,7 +44,7 @@ TRIES = 2
 """Number of times that one request loads a module whose page file is replaced meanwhile."""
 
 
-def _ignore_absent(_modules: Sequence[ObjectId]) -> None:
+def _ignore_modules(_modules: Sequence[ObjectId]) -> None:
     pass
 
 
@@ -70,8 +70,10 @@ class Parts(NamedTuple):
     client: str = ""
     with_try: bool = False
     """Whether absent modules are looked for among try symbols."""
-    note_absent: Callable[[Sequence[ObjectId]], None] = _ignore_absent
+    note_absent: Callable[[Sequence[ObjectId]], None] = _ignore_modules
     """Called once per request with the modules that no source has. Must not raise."""
+    note_early: Callable[[Sequence[ObjectId]], None] = _ignore_modules
+    """Called with the modules of a request whose frames came before their page file. Must not raise."""
     max_answer_bytes: float = math.inf
     lookup_seconds: float = LOOKUP_SECONDS
     """Minimum time for the lookup of offsets."""
@@ -119,6 +121,8 @@ def resolve(parts: Parts, version: ApiVersion, jobs: Sequence[Job], trace: Trace
         request.search_try_symbols()
     request.raise_if_all_failed()
     parts.note_absent(request.absent_modules())
+    if early := request.early_modules():
+        parts.note_early(early)
     return [
         Resolved(job, {index: request.module(reference) for index, reference in by_index.items()})
         for job, by_index in references
@@ -177,6 +181,10 @@ class _Request:
             for module, outcome in self._outcomes.items()
             if isinstance(outcome, Missing) and outcome.kind == "absent"
         ]
+
+    def early_modules(self) -> list[ObjectId]:
+        """Return the modules with early frames, of which no page was looked up."""
+        return [module for module, outcome in self._outcomes.items() if isinstance(outcome, EarlyFrames)]
 
     def search_try_symbols(self) -> None:
         """Resolve absent modules from try symbols, within the same deadline."""

@@ -18,7 +18,7 @@ from tecken.services import per_process
 from tecken.storage import services as storage_services
 from tecken.storage.port import SymbolSource
 from tecken.store import services as store_services
-from tecken.store.port import Missing
+from tecken.store.port import Missing, PageKey
 from tecken.symbolication.conversion.converter import (
     Converter,
     EarlyPublisher,
@@ -77,13 +77,23 @@ def symbol_loader() -> SymbolLoader:
         PageFileReader(storage_services.request_page_files()),
         header_cache(),
         page_cache(),
-        store_services.hit_counts().note,
+        _note_lookup,
         renew=page_file_renewal().renew,
     )
     on_change("process_header_bytes", lambda size: header_cache().resize(size))
     on_change("process_page_bytes", lambda size: page_cache().resize(size))
     InvalidationSubscriber(cache_client(), loader, on_result=result_signals().notify).start()
     return loader
+
+
+def _note_lookup(requested: Collection[PageKey], found: Collection[PageKey]) -> None:
+    """Count the lookup of pages, and note their modules.
+
+    A process looks up pages of a module whenever its symbols are new to it, so no use after an upload is
+    missed.
+    """
+    store_services.hit_counts().note(requested, found)
+    storage_services.note_uses({key.module for key in requested})
 
 
 @per_process

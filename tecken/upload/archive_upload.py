@@ -36,6 +36,7 @@ from tecken.upload.ingest import ContextThreads, open_staged, record_file, selec
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.origin import NO_ORIGIN, UploadOrigin
 from tecken.upload.placement import NO_FORMAT, merge_placed, place
+from tecken.upload.resolved import note_resolved
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -115,6 +116,7 @@ def ingest_all(upload: Upload, listing: Listing) -> None:
         _update(upload, error=str(error))
         raise
     _update(upload, error="", completed_at=timezone.now())
+    note_resolved(upload)
 
 
 def stage(upload: Upload, file: BinaryIO) -> None:

@@ -38,6 +38,7 @@ from tecken.upload.ingest import (
 )
 from tecken.upload.models import Announcement, Protocol, Upload
 from tecken.upload.origin import NO_ORIGIN, UploadOrigin
+from tecken.upload.resolved import note_resolved
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")
 # Part of the data: a signed address outlives an upgrade.
@@ -281,3 +282,4 @@ def _finish(upload: Upload, numbers: Iterable[int]) -> None:
         storage_services.staging().delete(Slot(upload.pk, number))
     Announcement.objects.filter(upload=upload).delete()
     upload.refresh_from_db()
+    note_resolved(upload)

@@ -46,6 +46,10 @@ class Upload(models.Model):
     skipped_keys = models.JSONField(default=list, blank=True)
     ignored_keys = models.JSONField(default=list, blank=True)
     warnings = models.JSONField(default=list, blank=True, help_text="what is stored and of little use")
+    resolved = models.JSONField(
+        default=list, db_default=[], blank=True, help_text="modules that were missing before"
+    )
+    resolved_modules = models.PositiveIntegerField(default=0, db_default=0)
     members_total = models.PositiveIntegerField(default=0)
     members_done = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True, help_text="why it will never be complete")

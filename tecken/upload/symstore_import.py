@@ -22,6 +22,7 @@ from tecken.upload.file_rows import Outcome, RefusedFile, StoredFile, rows, warn
 from tecken.upload.ingest import CHUNK_BYTES, record_file, select_storage, store_file
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.origin import NO_ORIGIN, UploadOrigin
+from tecken.upload.resolved import note_resolved
 from tecken.upload.symstore import FileProblem, StoreFile, SymbolStore, Transaction
 
 NOT_IMPORTED: Final = "{} files could not be imported"
@@ -88,6 +89,7 @@ class StoreImport:
             upload.error = NOT_IMPORTED.format(failed) if failed else ""
             upload.completed_at = None if failed else timezone.now()
             upload.save(update_fields=["error", "completed_at"])
+            note_resolved(upload)
         return counts
 
     def _files(self, transaction: Transaction) -> tuple[list[StoreFile], int]:

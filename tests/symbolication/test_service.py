@@ -470,6 +470,16 @@ def test_symbolicate_early_frames_are_not_cached(server: Server) -> None:
     assert len(server.cold.deadlines) == 2
 
 
+def test_symbolicate_early_frames_are_noted_as_uses(server: Server) -> None:
+    """No page of these modules is looked up, which notes all other uses."""
+    noted: list[ObjectId] = []
+    server.parts = server.parts._replace(note_early=noted.extend)
+    del server.modules.files[C]
+    server.cold.answers[C] = early_frames(C, [IN_C])
+    server.v5([C, CPP], [0, IN_C], [1, 0x1100])
+    assert noted == [C]
+
+
 def test_symbolicate_early_frames_larger_than_an_answer_raise(server: Server) -> None:
     del server.modules.files[C]
     server.cold.answers[C] = early_frames(C, [IN_C])

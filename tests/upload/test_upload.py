@@ -83,6 +83,7 @@ def test_upload_archive_stores_every_member_before_the_response(builder: Uploade
         "members_total": 2,
         "members_done": 2,
         **dict.fromkeys(("build", "branch", "commit", "note"), ""),
+        "resolved": dict.fromkeys(("modules", "requests", "symbolications", "debuginfod", "symsrv"), 0),
     }
     assert (stored(SYM_KEY), stored(DLL_KEY)) == (SYM, DLL)
     assert rows() == [f"v1/{DLL_KEY}", f"v1/{SYM_KEY}"]

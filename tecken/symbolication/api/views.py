@@ -56,6 +56,7 @@ def parts(request: HttpRequest | None = None) -> Parts:
         client=_client(request) if request else "",
         with_try=request is not None and "try" in request.GET,
         note_absent=storage_services.count_absent,
+        note_early=storage_services.note_uses,
         max_answer_bytes=values.symbolicate_max_answer_bytes,
     )
 

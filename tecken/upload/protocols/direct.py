@@ -30,6 +30,7 @@ from tecken.upload import direct_upload
 from tecken.upload.direct_upload import AnnouncedFile, UploadAction
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.origin import ORIGIN_FIELDS, parse_origin
+from tecken.upload.resolved import count_requests, modules_of
 
 REGULAR, TRY = UPLOADERS = ("upload.upload_symbols", "upload.upload_try_symbols")
 MAX_BODY_BYTES = 4 << 20
@@ -212,4 +213,5 @@ def upload_fields(upload: Upload) -> dict[str, Any]:
         "members_total": upload.members_total,
         "members_done": upload.members_done,
         **{name: getattr(upload, name) for name in ORIGIN_FIELDS},
+        "resolved": count_requests(modules_of(upload)),
     }

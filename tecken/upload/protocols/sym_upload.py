@@ -35,6 +35,7 @@ from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.protocols.direct import UPLOADERS, build_own_url, find_upload, writes_try
+from tecken.upload.resolved import note_resolved
 
 MAX_COMPLETION_BYTES = 64 << 10
 FIELDS_BYTES = 64 << 10
@@ -218,6 +219,7 @@ def ingest_sent(upload: Upload, file: NamedFile, read: Callable[[], Iterable[byt
         raise
     upload.error, upload.completed_at = "", timezone.now()
     upload.save(update_fields=["size", "error", "completed_at"])
+    note_resolved(upload)
     return outcome
 
 

@@ -19,6 +19,7 @@ from tecken.symbols.layouts import below_root
 from tecken.upload import archive_upload
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.origin import ORIGIN_FIELDS
+from tecken.upload.resolved import count_requests, load_report
 from tecken.web import lists
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 from tecken.web.auth import VIEW_UPLOADS
@@ -28,8 +29,9 @@ from tecken.web.lists import Paged, Paging, load_page, sort_field
 AUDITOR = "upload.view_all_uploads"
 SORTS = ("created_at", "size")
 MAX_FILES = 1000
+MAX_RESOLVED = 100
 # Lists of names that may be long and that no list of uploads shows.
-LONG_COLUMNS = ("skipped_keys", "ignored_keys", "redirect_urls", "warnings")
+LONG_COLUMNS = ("skipped_keys", "ignored_keys", "redirect_urls", "warnings", "resolved")
 
 router = Router(tags=["uploads"], auth=TokenPermission(*VIEW_UPLOADS))
 
@@ -95,6 +97,7 @@ class ListedUpload(Schema):
     commit: str
     note: str
     token_id: int | None = Field(description="null after an upload by hand, and for a deleted token")
+    resolved_modules: int = Field(description="modules that were requested before and missing")
     members_total: int
     members_done: int
     download_url: str
@@ -145,6 +148,35 @@ class UploadedFile(FileObject):
     completed_at: datetime | None
 
 
+class ResolvedCounts(Schema):
+    """Numbers of requests for symbols that were missing."""
+
+    requests: int = Field(description="all of them: those below, and downloads of symbol files")
+    symbolications: int = Field(description="requests for symbolication among them")
+    debuginfod: int = Field(description="requests by build id among them")
+    symsrv: int = Field(description="requests for native files among them, as SymSrv and SSQP make them")
+
+
+class ResolvedModuleInfo(ResolvedCounts):
+    """Module that was requested before its upload, and that no source had."""
+
+    debug_file: str
+    debug_id: str
+    last_used_at: datetime | None = Field(
+        description="when it was last symbolicated or downloaded; null if it was not, or is not known"
+    )
+
+
+class ResolvedRequests(ResolvedCounts):
+    """Requests that an upload has resolved."""
+
+    modules: int = Field(description="modules that were requested before and missing")
+    used: int | None = Field(
+        description="those that were symbolicated or downloaded since; null if it is not known"
+    )
+    most_requested: list[ResolvedModuleInfo] = Field(description=f"the first {MAX_RESOLVED}")
+
+
 class UploadDetails(ListedUpload):
     """Upload with its files and warnings."""
 
@@ -153,8 +185,22 @@ class UploadDetails(ListedUpload):
     ignored_keys: list[str]
     warnings: list[Any] = Field(description="`key`, `message`; `stored: false` for a refused file")
     content_hash: str
+    resolved: ResolvedRequests
     file_uploads: list[UploadedFile] = Field(description=f"the first {MAX_FILES}")
     files_count: int
+
+    @staticmethod
+    def resolve_resolved(upload: Upload) -> dict[str, object]:
+        """Return the value of `resolved`."""
+        report = load_report(upload)
+        return {
+            **count_requests(report.modules),
+            "used": report.used_count,
+            "most_requested": [
+                {**module._asdict(), "last_used_at": report.last_use(module)}
+                for module in report.modules[:MAX_RESOLVED]
+            ],
+        }
 
     @staticmethod
     def resolve_file_uploads(upload: Upload) -> list[SymbolFile]:

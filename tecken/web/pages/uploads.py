@@ -29,6 +29,7 @@ from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.protocols.archive import upload_archive
 from tecken.upload.protocols.direct import REGULAR, UPLOADERS
+from tecken.upload.resolved import count_modules, count_requests, load_report
 from tecken.web.api import uploads as files_api
 from tecken.web.api.uploads import (
     AUDITOR,
@@ -73,11 +74,17 @@ def show_upload(request: HttpRequest, number: int) -> HttpResponse:
     stored = upload.files.order_by("pk").select_related("replaced_by__user")
     files = list(stored[:MAX_SHOWN])
     _add_problems(files)
+    report = load_report(upload)
     upload.warned = bool(upload.warnings)  # type: ignore[attr-defined]
     context = {
         "upload": upload,
         "state": state_of(upload),
         "live": _is_in_progress(upload),
+        "report": report,
+        "resolved": [(module, report.last_use(module)) for module in report.modules[:MAX_SHOWN]],
+        "requests": count_requests(report.modules),
+        "modules_count": count_modules(upload),
+        "is_fresh": timezone.now() - upload.created_at < REFRESH_PERIOD,
         "files": files,
         "files_count": stored.count(),
         "skipped": upload.skipped_keys[:MAX_SHOWN],

@@ -64,6 +64,7 @@ def test_upload_row_has_all_fields(client: Client, builder: User) -> None:
                 "commit": "",
                 "note": "",
                 "token_id": None,
+                "resolved_modules": 0,
                 "members_total": 3,
                 "members_done": 3,
                 "download_url": "",
