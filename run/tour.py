@@ -83,7 +83,7 @@ def show_box(url: str, password: str) -> Iterator[str]:
         f"admin / {password}   (shown only now)" if password else "as before; make admin sets a new password"
     )
     yield f"""
-  Open      {url}/
+  Open      {url}/   (a guided tour)
   Log in    {login}
   Upload    {url}/uploads/ or make manage ARGS="symbols add DIRECTORY"
   Paste     a crash at {url}/symbolicate/

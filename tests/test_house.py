@@ -51,6 +51,7 @@ ADDED_MODULES = {
     "the client: options, where an upload is from, output, and one for each of two protocols": 5,
     "the command of tokens": 1,
     "what an upload resolved: modules that were missing, and their uses": 2,
+    "the guided tour": 1,
 }
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
 # list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.

@@ -14,6 +14,7 @@ from tecken.web.pages import (
     store,
     symbolicate,
     tokens,
+    tour,
     uploads,
 )
 
@@ -32,6 +33,7 @@ PAGES = (
     config.HISTORY_PAGE,
     config.MAINTENANCE_PAGE,
     health.PAGE,
+    tour.PAGE,
     docs.PAGE,
     api_docs.PAGE,
 )

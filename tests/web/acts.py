@@ -59,6 +59,9 @@ KINDS = ("do", "action")
 OTHERS = ("other", "auditor", "operator", "superuser")
 ACTS = (
     Act("home", EVERYBODY),
+    # The site of the tests has no sample.
+    Act("tour", (), absent=EVERYBODY),
+    Act("tour", EVERYBODY, {}),
     Act("symbolicate", EVERYBODY),
     Act("symbolicate", EVERYBODY, {"text": STACK}),
     Act("symbolicate", EVERYBODY, {"text": STACK, "do": "json"}),

@@ -95,6 +95,8 @@ TAKEN_AWAY: dict[str, Callable[[LazySettings], None]] = {
 
 
 def expected(part: str, act: Act, who: str) -> tuple[int, str]:
+    if who in act.absent:
+        return 404, ""
     if "nobody" not in act.served and who == "nobody":
         return 302, ""
     if "nobody" not in act.served and part in NOBODY_IS_KNOWN:

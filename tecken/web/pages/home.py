@@ -1,4 +1,4 @@
-"""Home page: introduction, state of the site, the user's uploads and tokens, links to all pages.
+"""Home page: introduction or guided tour, state of the site, own uploads and tokens, links to all pages.
 
 Its example is a module and an offset that this site can symbolicate.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
-from tecken import services
 from tecken.accounts.models import Token
 from tecken.errors import BadModule
 from tecken.monitoring.health.status import Document, health
@@ -38,6 +36,15 @@ from tecken.web.auth import VIEW_UPLOADS, SitePage, is_from_program, open_page
 from tecken.web.charts import load_activity
 from tecken.web.pages.docs import site_address
 from tecken.web.pages.health import headline
+from tecken.web.pages.tour import (
+    SAMPLE,
+    SAMPLE_OFFSET,
+    is_first_page,
+    is_offered,
+    load_header,
+    render_tour,
+    sample_check,
+)
 from tecken.web.pages.uploads import state_of
 
 LATEST_UPLOADS = 5
@@ -96,11 +103,14 @@ def show_root(request: HttpRequest) -> HttpResponseBase:
 
 @open_page
 def show_home(request: HttpRequest) -> HttpResponse:
-    """Show the home page."""
+    """Show the home page, or the tour in its place."""
+    if is_first_page(request):
+        return render_tour(request)
     user = request.user if isinstance(request.user, User) else AnonymousUser()
     # Each part has its own failure: the page appears without the database and without Redis.
     context = {
         "site": site_address(request),
+        "has_tour": is_offered(),
         "example": find_example(user),
         **_site_state(),
         **_activity(),
@@ -154,11 +164,6 @@ PAGE = SitePage(title="Home", urls=[path("", show_root, name="home")], is_in_men
 
 # Example
 
-# tests/data/samples: `make run` and the demo mode store it.
-SAMPLE = ObjectId.parse("libcrash-cpp.so", "273D63DBA9E83361F8EC5DEE35148BFF0")
-SAMPLE_OFFSET = 0x195D
-# Each browser with the home page open reloads parts of it every ten seconds.
-SAMPLE_SECONDS = 30.0
 # Bounds the look-ups of a request when the newest files have no symbols.
 CANDIDATES = 3
 
@@ -184,33 +189,12 @@ class Example(NamedTuple):
         )
 
 
-class _SampleCheck:
-    """Cached result of the check whether the sample is stored."""
-
-    def __init__(self) -> None:
-        self._is_stored, self._until = False, 0.0
-
-    def is_stored(self) -> bool:
-        """Return whether the sample is stored, as of at most SAMPLE_SECONDS ago."""
-        now = time.monotonic()
-        if now >= self._until:
-            self._is_stored = isinstance(_load_header(SAMPLE), Header)
-            self._until = now + SAMPLE_SECONDS
-        return self._is_stored
-
-
-@services.per_process
-def sample_check() -> _SampleCheck:
-    """Return the check of this process."""
-    return _SampleCheck()
-
-
 def find_example(user: User | AnonymousUser) -> Example | None:
     """Return the sample if it is stored, else the newest of the user's own modules that has symbols.
 
     Other modules are never shown: the id of a module is enough to download its symbols.
     """
-    if sample_check().is_stored():
+    if sample_check().get():
         return Example(SAMPLE.debug_file, SAMPLE.debug_id, SAMPLE_OFFSET)
     if isinstance(user, AnonymousUser):
         return None
@@ -235,13 +219,9 @@ def _read_example(debug_file: str, debug_id: str) -> Example | None:
     except BadModule:
         return None
     # The loader reads memory, the store and page files. It converts nothing for an example.
-    header = _load_header(module)
+    header = load_header(module)
     if not isinstance(header, Header) or not header.pages(Section.SYMBOLS):
         return None
     page = (module, header, header.pages(Section.SYMBOLS).start)
     pages = symbolication_services.symbol_loader().pages([page], Trace()).found
     return next((Example(debug_file, debug_id, header.unpack(page).keys[0]) for page in pages.values()), None)
-
-
-def _load_header(module: ObjectId) -> object:
-    return symbolication_services.symbol_loader().headers([module], Trace()).get(module)

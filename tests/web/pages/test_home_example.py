@@ -21,6 +21,7 @@ from tecken import services
 from tecken.storage.models import SymbolFile
 from tecken.symbolication import services as symbolication_services
 from tecken.upload.models import Upload
+from tecken.web.pages import tour
 from tests.web.api.people import person
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -68,6 +69,7 @@ def answer(client: Client) -> dict[str, Any]:
 
 def test_example_sample_stored_is_the_sample(client: Client) -> None:
     symbolication_services.importer().import_file(lambda: iter([SAMPLE.read_bytes()]))
+    client.cookies[tour.COOKIE] = tour.HIDDEN
     assert answer(client)["function"] == "crash_cpp_price"
     assert f"libcrash-cpp.so {SAMPLE.parent.name} +0x195d" in home(client)
 
