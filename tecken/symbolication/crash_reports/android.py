@@ -20,16 +20,12 @@ import re
 from tecken.symbolication.crash_reports.module_table import ModuleTable
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, Threads
 from tecken.symbolication.crash_reports.places import split_build_id
-from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.crash_reports.report_text import ADD_BUILD_IDS, ReportText
 
 FRAME = re.compile(r"\s*(?:native: )?#(\d{1,9}) {1,4}pc (?:0x)?([0-9a-f]{1,16}) {1,4}(\S.*)")
 THREAD = re.compile(r"\s*pid: \d{1,9}, tid: (\d{1,9}), name: (.*)")
 ANR_THREAD = re.compile(r'"([^"]{1,100})" .*\btid=.*')
 SIGNAL = re.compile(r"\s*(signal \d{1,3} \(.*)")
-REMEDY = (
-    "Its frames have no build ids. Pull the tombstone with `adb bugreport`, or add a line `FILE BUILD-ID` "
-    "for each library (`readelf -n FILE` prints it)."
-)
 
 
 def parse(text: ReportText) -> ParsedReport | None:
@@ -51,7 +47,7 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not threads.has_frames():
         return None
     return ParsedReport(
-        "Android tombstone", table(), threads.with_frames(), reason, (), text.noted(table), REMEDY
+        "Android tombstone", table(), threads.with_frames(), reason, (), text.noted(table), ADD_BUILD_IDS
     )
 
 

@@ -27,15 +27,11 @@ from tecken.symbolication.crash_reports.parsed_report import (
     ReportModule,
     Thread,
 )
-from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.crash_reports.report_text import ADD_BUILD_IDS, ReportText
 
 GLIBC = re.compile(r"([^(\[]{1,4096})\((?:([^()+]{0,4096})\+(0x[0-9a-f]{1,16}))?\) ?\[(0x[0-9a-f]{1,16})\]")
 PYTHON = re.compile(
     r'\s*Binary file "([^"]{1,4096})",(?: at ([^\s+]{0,4096})\+(0x[0-9a-f]{1,16}))? \[(0x[0-9a-f]{1,16})\]'
-)
-REMEDY = (
-    "It has no build ids. Add a line `FILE BUILD-ID` for each module; `readelf -n FILE | grep 'Build ID'` "
-    "prints it."
 )
 
 
@@ -69,7 +65,7 @@ def parse(text: ReportText) -> ParsedReport | None:
     python = any(PYTHON.fullmatch(line) for line in text.lines)
     kind = "Python's C stack trace" if python else "glibc backtrace"
     return ParsedReport(
-        kind, table(), (Thread("Backtrace", tuple(frames)),), "", (), text.noted(table), REMEDY
+        kind, table(), (Thread("Backtrace", tuple(frames)),), "", (), text.noted(table), ADD_BUILD_IDS
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, Thread, bytes_before
-from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.crash_reports.report_text import ADD_BUILD_IDS, ReportText
 
 HEADER = "A fatal error has been detected by the Java Runtime Environment"
 NATIVE = re.compile(r"([CV]) {1,4}\[([^\]+]{1,255})\+0x([0-9a-f]{1,16})\](?:  (.*))?")
@@ -28,10 +28,6 @@ JAVA = re.compile(r"([JjAv~]) {1,3}(\S.*)")
 SIGNAL = re.compile(r"#\s{1,4}((?:SIG[A-Z]{2,8}|EXCEPTION_[A-Z_]{1,40}|Internal Error) .*)")
 SECTION = ("Native frames:", "Java frames:")
 NO_NATIVE_FRAMES = "It has no native frames, and Java frames have names already: nothing is left to look up."
-REMEDY = (
-    "It has no build ids. Add a line `FILE BUILD-ID` for each library; `readelf -n FILE | grep 'Build ID'` "
-    "prints it."
-)
 
 
 def parse(text: ReportText) -> ParsedReport | None:
@@ -51,6 +47,6 @@ def parse(text: ReportText) -> ParsedReport | None:
             frames.append(ReportFrame(None, 0, match[2]))
         elif not reason and (match := SIGNAL.match(line)):
             reason = match[1]
-    remedy = REMEDY if table() else NO_NATIVE_FRAMES
+    remedy = ADD_BUILD_IDS if table() else NO_NATIVE_FRAMES
     threads = (Thread("Current thread", tuple(frames), crashed=True),)
     return ParsedReport("Java error file", table(), threads, reason, (), text.noted(table), remedy)

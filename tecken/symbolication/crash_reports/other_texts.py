@@ -44,7 +44,7 @@ FILES = {
     ),
     "PERFILE2": (
         "perf.data file",
-        "Run `(perf script -F +dsoff; perf buildid-list) > perf.txt`, and send that file.",
+        "Run `(perf script --show-mmap-events; perf buildid-list) > perf.txt`, and send that file.",
     ),
     "PK\x03\x04": ("zip archive", "Unpack it, and send the crash report in it."),
     "\x1f\ufffd": ("gzip file", "Unpack it, or send it with the header `Content-Encoding: gzip`."),
@@ -73,6 +73,7 @@ def _is_script(line: str) -> bool:
     return line.startswith("    at ") and bool(SCRIPT_PLACE.fullmatch(place))
 
 
+SHORTEST_LINE = len("    at a.js:1:1")
 KINDS = (
     OtherText(
         "Go traceback",
@@ -112,6 +113,8 @@ def parse_file(text: str) -> ParsedReport | None:
 def parse(text: ReportText) -> ParsedReport | None:
     """Return a report without frames for a trace that has names already."""
     for line in text.lines:
+        if len(line) < SHORTEST_LINE:
+            continue
         for other in KINDS:
             if other.is_line(line):
                 return ParsedReport(other.kind, (), (), remedy=other.remedy)

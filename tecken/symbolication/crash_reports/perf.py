@@ -1,13 +1,14 @@
 """Samples of `perf script`, with the build ids of `perf buildid-list`.
 
     app   827 12345.678901:     250000 cycles:u:
-            555555555130 [unknown] (/usr/bin/app+0x1130)
-            555555555171 main+0x21 (/usr/bin/app)
+                    1130 [unknown] (/usr/bin/app)
+            555555555171 main+0x21 (/usr/bin/app+0x1171)
     app   827 12345.678: PERF_RECORD_MMAP2 827/827: [0x555555555000(0x1000) @ 0x1000 <6cb9...>]: r-xp /bin/app
 
-Offsets in files need `-F +dsoff`; without them addresses are placed by the mappings that
-`--show-mmap-events` prints. One is subtracted from addresses, except in the innermost frame: call chains by
-frame pointers have return addresses, and in those by DWARF one byte less is in the call as well.
+Newer versions of perf print offsets in the file, which are below 2**40. Larger numbers are addresses, as
+older versions print them: they are placed by the mappings that `--show-mmap-events` prints, unless
+`-F +dsoff` adds the offset. One is subtracted, except in the innermost frame: call chains by frame pointers
+have return addresses, and in those by DWARF one byte less is in the call as well.
 
 Source: Linux, tools/perf/Documentation/perf-script.txt and perf-buildid-list.txt.
 """
@@ -36,15 +37,18 @@ MAPPED = re.compile(
 MAPPED_ID = re.compile(r"<([0-9a-f]{16,64})>\]: ")
 MAPPED_BUILD_ID = re.compile(r"<([0-9a-f]{16,64})>")
 MMAP = "PERF_RECORD_MMAP2"
-REPORT = "# Overhead"
-COMMAND = "Run `(perf script -F +dsoff; perf buildid-list) > perf.txt`, and send that file."
-REMEDY = f"It has no offsets in files, or no build ids. {COMMAND}"
+REPORTS = ("\n# Overhead ", "\n# Children ")
+# Where programs are loaded on systems with 64 bits: 0x55..., 0x7f... A program without a load address of its
+# own is below, and newer versions print its offsets as well.
+LOWEST_ADDRESS = 1 << 40
+COMMAND = "Run `(perf script --show-mmap-events; perf buildid-list) > perf.txt`, and send that file."
+REMEDY = f"It has no build ids, or addresses without the mappings of files. {COMMAND}"
 REPORT_REMEDY = f"It has no addresses. {COMMAND}"
 
 
 def parse(text: ReportText) -> ParsedReport | None:
     """Return the samples of perf, or a report without frames for `perf report`."""
-    if REPORT in text.raw:
+    if any(mark in text.raw for mark in REPORTS):
         return ParsedReport("perf report", (), (), remedy=REPORT_REMEDY)
     if "\n" not in text.raw or not any(_is_frame(line) for line in text.lines):
         return None
@@ -73,7 +77,10 @@ def _frame(table: ModuleTable, number: int, line: str) -> ReportFrame:
     address, before = int(match[1], 16), bytes_before(number)
     if place := parse_place(match[2]):
         return table.frame_in(place.path, place.offset, _name(place.before), before)
-    return table.frame(address, _name(match[2].rpartition(" (")[0]), before)
+    name, _parenthesis, path = match[2].rpartition(" (")
+    if address < LOWEST_ADDRESS and not path.startswith("["):
+        return table.frame_in(path.removesuffix(")"), address, _name(name), before)
+    return table.frame(address, _name(name), before)
 
 
 def _name(text: str) -> str:

@@ -30,6 +30,10 @@ from tecken.symbolication.crash_reports.module_table import (
 )
 from tecken.symbolication.crash_reports.parsed_report import ReportModule
 
+ADD_BUILD_IDS = (
+    "It has no build ids. Run `file -L FILE` for each of its modules, and paste the output below it."
+)
+
 # Colours of terminals.
 ESCAPE = re.compile(r"\x1b\[[0-9;]{0,20}m")
 TIME = r"\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?"
@@ -58,6 +62,8 @@ PERF_ID = re.compile(r"([0-9a-f]{40}) (\S.*)")
 FILE_ID = re.compile(r"BuildID\[[a-z0-9/]{1,16}\]=([0-9a-f]{16,128})")
 NAME, BETWEEN = r"([^\s|/,]+)", r"[\s|/,]+"
 ID = r"\{?([0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?-?[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{9,128})"
+# Characters of the shortest lines that list something. Most lines of a text of many short ones are none.
+SHORTEST_DECLARED, SHORTEST_MAPPED = len("a 123456789"), len("0x1+0x1 1234567890123456 - - a")
 DECLARED = re.compile(rf"\s*{NAME}{BETWEEN}{ID}\s*")
 
 
@@ -75,15 +81,15 @@ class ReportText:
     @cached_property
     def build_ids(self) -> dict[str, str]:
         """Build ids by the names of files."""
-        return _unique(_build_ids(self.lines))
+        return _unique(_build_ids(line for line in self.lines if len(line) >= SHORTEST_DECLARED))
 
     @cached_property
     def ids(self) -> dict[str, ReportModule]:
         """Modules by their names."""
         declared = {
             match[1]: ReportModule(match[1], module_id(match[2], match[1]))
-            for match in map(DECLARED.fullmatch, self.lines)
-            if match
+            for line in self.lines
+            if len(line) >= SHORTEST_DECLARED and (match := DECLARED.fullmatch(line))
         }
         found = {name: ReportModule(name, elf_id(build_id)) for name, build_id in self.build_ids.items()}
         return {**declared, **found}
@@ -91,10 +97,11 @@ class ReportText:
     @cached_property
     def spans(self) -> list[ModuleRange]:
         """Address ranges of modules."""
-        unstripped = list(_unstripped(self.lines))
+        lines = [line for line in self.lines if len(line) >= SHORTEST_MAPPED]
+        unstripped = list(_unstripped(lines))
         return unstripped or [
             ModuleRange(start, end, self.ids.get(name, ReportModule(name, "")))
-            for start, end, name in _mapped(self.lines)
+            for start, end, name in _mapped(lines)
         ]
 
     def table(self, spans: Iterable[ModuleRange] = ()) -> ModuleTable:

@@ -23,18 +23,23 @@ import re
 from tecken.symbolication.crash_reports.module_table import ModuleTable
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport, ReportFrame, Threads
 from tecken.symbolication.crash_reports.places import FilePlace, parse_place
-from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.crash_reports.report_text import ADD_BUILD_IDS, ReportText
 
 HEADER = re.compile(r"(?:={2,}\d{1,10}={2,})?\s*(?:ERROR|WARNING|FATAL): (\w{1,20}Sanitizer): (.*)")
 UNDEFINED = ": runtime error: "
 FRAME = re.compile(r"\s*#\d{1,9}\s+0x([0-9a-f]{1,16})\s+(\S.*)")
 FRAME_WITHOUT_ADDRESS = re.compile(r"\s*#\d{1,9} (\S.*)")
-REMEDY = (
-    "Its frames have no module, offset and build id. Run the program with `{}_OPTIONS=symbolize=0`, or add a "
-    "line `FILE BUILD-ID` for each module (`readelf -n FILE` prints it)."
+NO_MODULES = (
+    "Its frames have no modules: they have functions already, or the runtime did not find the modules. For "
+    "offsets in modules run the program with `{}_OPTIONS=symbolize=0`."
 )
 MAX_TITLE = 200
-OPTIONS = {"AddressSanitizer": "ASAN", "ThreadSanitizer": "TSAN", "MemorySanitizer": "MSAN"}
+OPTIONS = {
+    "AddressSanitizer": "ASAN",
+    "ThreadSanitizer": "TSAN",
+    "MemorySanitizer": "MSAN",
+    "LeakSanitizer": "LSAN",
+}
 
 
 def parse(text: ReportText) -> ParsedReport | None:
@@ -56,7 +61,7 @@ def parse(text: ReportText) -> ParsedReport | None:
             threads.start(title or "Stack", not threads)
             title, in_stack = "", True
         threads.add(frame)
-    remedy = REMEDY.format(OPTIONS.get(kind, "UBSAN"))
+    remedy = ADD_BUILD_IDS if table() else NO_MODULES.format(OPTIONS.get(kind, "UBSAN"))
     return ParsedReport(kind, table(), threads.with_frames(), reason, (), text.noted(table), remedy)
 
 

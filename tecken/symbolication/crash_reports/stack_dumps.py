@@ -23,7 +23,7 @@ import re
 from tecken.symbolication.crash_reports.module_table import ModuleTable
 from tecken.symbolication.crash_reports.parsed_report import PER_CALLER, ParsedReport, ReportFrame, Threads
 from tecken.symbolication.crash_reports.places import parse_place
-from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.crash_reports.report_text import ADD_BUILD_IDS, ReportText
 
 HEADERS = {
     "Chromium stack dump": ("Received signal ", "base::debug::", "FATAL:", "<unknown>"),
@@ -33,9 +33,9 @@ HEADERS = {
 FRAME = re.compile(r" {0,4}(?:#(\d{1,6})|\d{1,4}:) {1,3}0x([0-9a-f]{1,16})(?: (.*))?")
 SIGNAL = re.compile(r"Received signal (\d.*)")
 UNKNOWN = "<unknown>"
-REMEDY = (
-    "Its frames have no offsets in modules, or no build ids. Run `eu-unstrip -n --pid=PID` while the program "
-    "runs, or `eu-unstrip -n --core=CORE`, and paste its output below it."
+NO_MODULES = (
+    "Its addresses have no modules. Run `eu-unstrip -n --pid=PID` while the program runs, or "
+    "`eu-unstrip -n --core=CORE`, and paste its output below it."
 )
 
 
@@ -55,7 +55,8 @@ def parse(text: ReportText) -> ParsedReport | None:
             reason = f"signal {match[1]}"
     if not threads.has_frames():
         return None
-    return ParsedReport(kind, table(), threads.with_frames(), reason, (), text.noted(table), REMEDY)
+    remedy = ADD_BUILD_IDS if table() else NO_MODULES
+    return ParsedReport(kind, table(), threads.with_frames(), reason, (), text.noted(table), remedy)
 
 
 def _frame(table: ModuleTable, address: int, text: str) -> ReportFrame:
