@@ -316,17 +316,26 @@ class LookupLog:
         raw = cast("bytes | None", self._guard.call(self._client.get, lookup_key(module)))
         return _parse_record(raw) if raw else None
 
+    def last_of(self, modules: Sequence[ObjectId]) -> dict[ObjectId, LookupRecord]:
+        """Return the record of the last search for each module that has one, in one round trip.
+
+        Raises Unavailable.
+        """
+        if not modules:
+            return {}
+        names = [*map(lookup_key, modules)]
+        values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
+        return {module: _parse_record(raw) for module, raw in zip(modules, values, strict=True) if raw}
+
     def absent(self, modules: Sequence[ObjectId], sources: Sequence[str]) -> dict[ObjectId, Missing]:
         """Return the modules that each of `sources` has recently confirmed as absent, in one round trip.
 
         Raises nothing, since a worker can search again.
         """
         try:
-            names = [*map(lookup_key, modules)]
-            values = cast("list[bytes | None]", self._guard.call(self._client.mget, names))
+            records = self.last_of(modules)
         except Unavailable:
             return {}
-        records = {module: _parse_record(raw) for module, raw in zip(modules, values, strict=True) if raw}
         # Upstreams compare case, so the absence of one spelling says nothing about another one.
         return {
             module: Missing("absent", f"{module} is not in {', '.join(sources)}")

@@ -94,7 +94,10 @@ class SymbolicatedThread(NamedTuple):
 
 
 class ModuleUse(NamedTuple):
-    """Module of the report. `why` it has no functions, or ""; seconds and bytes are those of this request."""
+    """Module of the report. `why` it has no functions, or ""; seconds and bytes are those of this request.
+
+    `problem` and `reason` are its entry in `module_errors`, empty if it has none.
+    """
 
     module: ReportModule
     frames: int
@@ -103,6 +106,8 @@ class ModuleUse(NamedTuple):
     bytes: int
     parsed: float
     explain: str
+    problem: str = ""
+    reason: str = ""
 
 
 class SymbolicatedReport(NamedTuple):
@@ -204,14 +209,17 @@ def _module_uses(paste: ParsedReport, result: dict[str, Any], debug: dict[str, A
         # The debug part of a response names modules by their normalised ids.
         debug_key = f"{module.debug_file}/{module.debug_id.upper()}"
         explain = explanation_address(module.debug_file, module.debug_id)
+        errors = result["module_errors"].get(key, ())
         yield ModuleUse(
             module,
             frames[number],
-            _why_not(module, result["found_modules"].get(key), result["module_errors"].get(key, ())),
+            _why_not(module, result["found_modules"].get(key), errors),
             downloads["time_per_module"].get(debug_key, 0.0),
             downloads["size_per_module"].get(debug_key, 0),
             parse.get(debug_key, 0.0),
             explain if all(module) else "",
+            errors[0]["name"] if errors else "",
+            errors[0]["message"] if errors else "",
         )
 
 

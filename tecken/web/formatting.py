@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 # The alias exports it: templates and pages import it from here.
 from tecken.symbolication.symbolicated import explanation_address as explanation_address  # noqa: PLC0414
 
+LONGEST_NAME = 240
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -78,6 +79,15 @@ def escape_invisible(text: object) -> str:
     so each text that comes from a client passes this filter.
     """
     return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in str(text))
+
+
+def foreign_name(text: object) -> SafeString:
+    """Return a name from a report or symbol file as HTML; of a very long one the start, which unfolds."""
+    name = escape_invisible(text)
+    if len(name) <= LONGEST_NAME:
+        return format_html("<bdi>{}</bdi>", name)
+    html = '<details class="long"><summary><bdi>{}</bdi>…</summary><bdi>{}</bdi></details>'
+    return format_html(html, name[: LONGEST_NAME - 40], name)
 
 
 def quote_option(text: str | None) -> SafeString:

@@ -33,7 +33,6 @@ def symbolicated(tab: Tab) -> None:
     tab.open("/symbolicate/")
     tab.page.locator("#text").fill(STACK)
     tab.page.get_by_role("button", name="Symbolicate").click()
-    tab.page.get_by_text("inlined").first.click()
 
 
 def at(path: str) -> Callable[[Tab], object]:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Tab
+from tests.browser.conftest import Open
 from tests.browser.site import LIBC, STACK
 
 FIELD = "A crash report"
@@ -21,16 +23,47 @@ def paste(tab: Tab, text: str) -> Page:
 def test_functions_of_a_stack(nobody: Tab) -> None:
     page = paste(nobody, STACK)
     expect(page.get_by_text("crash_report", exact=True).first).to_be_visible()
-    expect(page.get_by_text("No source has its symbols").first).to_be_visible()
+    expect(page.get_by_text("It was never uploaded").first).to_be_visible()
     assert nobody.barriers() == []
 
 
-def test_inlined_calls_unfold(nobody: Tab) -> None:
+def test_inlined_calls_are_visible_above_their_caller(nobody: Tab) -> None:
     page = paste(nobody, STACK)
-    inlines = page.locator(".inlines").first
-    expect(inlines).to_be_hidden()
-    page.get_by_text("inlined").first.click()
-    expect(inlines).to_be_visible()
+    inlined = page.locator(".inlined").first
+    expect(inlined).to_be_visible()
+    expect(inlined).to_contain_text("inlined")
+    caller = page.locator(".stack li").first.locator("> div").last
+    above, below = inlined.bounding_box(), caller.bounding_box()
+    assert above
+    assert below
+    assert above["y"] < below["y"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_long_report_with_hostile_names_fits(tab_of: Open, width: int, scheme: str) -> None:
+    tab = tab_of(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = paste(tab, long_report())
+    expect(page.get_by_text("29 other threads")).to_be_visible()
+    expect(page.locator(".crash")).to_be_visible()
+    assert (tab.sideways(), tab.barriers()) == (0, [])
+    page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
+    assert (tab.sideways(), tab.barriers()) == (0, [])
+
+
+def long_report() -> str:
+    """30 threads with inlined calls, missing modules, and names from someone who means harm."""
+    job = json.loads(STACK)["jobs"][0]
+    hostile = ["<img src=x>\u202egnp.so", "L" * 10_000, "a\x1b[2Jb", "noid.so", "other.so"]
+    names = [*job["memoryMap"], *([name, "A" * 33] for name in hostile)]
+    modules = [{"filename": name, "debug_file": name, "debug_id": some_id} for name, some_id in names]
+    frames = [{"module": names[number][0], "module_offset": hex(at)} for number, at in job["stacks"][0]]
+    frames += [
+        {"module": name, "module_offset": "0x10", "function": f"map<{name[:40]}, " * 40} for name in hostile
+    ]
+    threads = [{"thread_name": f"worker {number}", "frames": frames} for number in range(30)]
+    crash = {"type": "SIGSEGV", "crashing_thread": 7}
+    return json.dumps({"modules": modules, "threads": threads, "crash_info": crash})
 
 
 def test_what_is_no_stack_is_told_and_kept(nobody: Tab) -> None:

@@ -24,9 +24,11 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.text import check_length, symbolicate_text
 from tecken.symbolication.crash_reports.parse import parse_report
-from tecken.symbolication.symbolicated import format_json, format_text
+from tecken.symbolication.crash_reports.parsed_report import ParsedReport
+from tecken.symbolication.symbolicated import SymbolicatedReport, format_json, format_text
 from tecken.web.auth import SitePage, View, open_page, render_errors
 from tecken.web.excerpts import excerpts_for
+from tecken.web.module_facts import list_modules
 
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
 LIFETIME_SECONDS = 30 * 86_400
@@ -145,8 +147,28 @@ def _symbolicate(request: HttpRequest, text: str, link: str = "") -> HttpRespons
     if request.POST.get("do") == "json":
         content = format_json(paste, report)
         return HttpResponse(content, content_type="application/json", headers=JSON_HEADERS)
-    plain = format_text(report.threads)
-    return _render_page(request, text, paste=paste, report=report, plain=plain, link=link)
+    context = {**_describe_report(request, paste, report), "link": link}
+    return _render_page(request, text, HTTPStatus.OK, **context)
+
+
+def _describe_report(
+    request: HttpRequest, paste: ParsedReport, report: SymbolicatedReport
+) -> dict[str, object]:
+    """Return the template's values: threads that crashed, or else the first one, stand before all others."""
+    crashed = [thread for thread in report.threads if thread.crashed]
+    others = [thread for thread in report.threads if not thread.crashed]
+    if not crashed:
+        crashed, others = others[:1], others[1:]
+    modules = list_modules(report, request.build_absolute_uri("/").rstrip("/"))
+    return {
+        "paste": paste,
+        "report": report,
+        "first_threads": crashed,
+        "other_threads": others,
+        "modules": modules,
+        "missing": [row for row in modules if row.use.why],
+        "plain": format_text(report.threads),
+    }
 
 
 def _render_page(

@@ -22,6 +22,7 @@ from tecken.web.urls import PAGES
 register = template.Library()
 register.filter("ago", formatting.ago)
 register.filter("count", formatting.count)
+register.filter("foreign_name", formatting.foreign_name)
 register.filter("moment", formatting.moment)
 register.filter("percent", formatting.percent)
 register.filter("quoted", formatting.quote_option)

@@ -4,19 +4,28 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_django
+from django.db import OperationalError
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from tecken import services
-from tecken.errors import NotFound, TooLarge
+from tecken.errors import AccessDenied, NotFound, TooLarge
 from tecken.redisclient import services as redis_services
+from tecken.storage import services as storage_services
+from tecken.storage.backends.files import gzip_chunks
+from tecken.storage.lookups import SourceResult
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.text import MAX_CHARACTERS
 from tecken.symbols.ids import ObjectId
+from tecken.symbols.layouts import symbol_file
+from tecken.web import module_facts
 from tecken.web.pages import symbolicate
 from tests.support.options import Override
+from tests.web.api.rows import file_of
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 PASTE = (SAMPLES / "stack.json").read_text()
@@ -53,10 +62,131 @@ def test_symbolicate_form_is_public(client: Client) -> None:
 
 def test_symbolicate_shows_inlines_and_missing_module(client: Client) -> None:
     page = post(client, PASTE)
-    assert '<bdi class="function">crash_report</bdi>' in page
-    assert re.search(r"\d+ inlined", page)
-    assert "No source has its symbols." in page  # libc.so.6
+    assert '<span class="function"><bdi>crash_report</bdi></span>' in page
+    assert '<span class="tag">inlined</span>' in page
+    assert "It was never uploaded, and no upstream has it; upload it" in page  # libc.so.6
+    assert "tecken-upload --url http://testserver libc.so.6" in page
     assert 'href="/explain/libc.so.6/EC61AC938E5A39B16F9FBD350E3169A50/"' in page
+
+
+def test_symbolicate_shows_inlined_calls_above_their_caller(client: Client) -> None:
+    stack = post(client, " ".join(CRASH_C) + " 0x1205").partition('<ol class="stack"')[2]
+    inlined, caller = stack.index("<bdi>per_person</bdi>"), stack.index("<bdi>by_price</bdi>")
+    assert inlined < stack.index('<span class="tag">inlined</span>') < caller
+    assert "<details" not in stack[:caller]
+
+
+def report_of(threads: int, crashed: int, **module: str) -> str:
+    """A report with two modules, the second one without symbols."""
+    known = {"filename": "known", "debug_file": CRASH_C[0], "debug_id": CRASH_C[1]}
+    other = {"filename": "other.so", "debug_file": "other.so", "debug_id": "A" * 33, **module}
+    frames = [{"module": "known", "module_offset": "0x1205"}, {"module": "other.so", "module_offset": "0x10"}]
+    return json.dumps(
+        {
+            "modules": [known, other],
+            "threads": [{"thread_name": f"worker-{number}", "frames": frames} for number in range(threads)],
+            "crash_info": {"type": "SIGSEGV", "crashing_thread": crashed},
+        }
+    )
+
+
+def test_symbolicate_shows_crashing_thread_first_and_counts_the_others(client: Client) -> None:
+    page = post(client, report_of(30, 7))
+    assert "29 other threads" in page
+    first, _, others = page.partition('<details class="others">')
+    assert first.count('class="crash"') == 1
+    assert "worker-7" in first
+    assert "worker-0" not in first
+    assert others.partition("</table>")[0].count('<details class="thread">') == 29
+
+
+def test_symbolicate_lists_missing_modules_first(client: Client) -> None:
+    page = post(client, report_of(1, 0))
+    assert "1 of 2 modules has no symbols" in page
+    table = page.partition('<table class="modules">')[2]
+    assert table.index("other.so") < table.index("crash-c")
+    assert "other threads" not in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "cause"),
+    [
+        ({"debug_id": "A" * 33}, "removed"),
+        ({"debug_id": "A" * 33, "completed_at": None}, "unfinished upload"),
+        ({"debug_id": "A" * 33, "try_symbols": True}, "only try builds"),
+        ({"debug_id": "A" * 32 + "1"}, "different age"),
+        ({"debug_id": "code", "native_id": "A" * 32 + "1"}, "different age"),
+        ({"debug_id": "B" * 33}, "wrong id"),
+        ({"debug_id": "B" * 33, "try_symbols": True}, "never uploaded"),
+    ],
+)
+def test_symbolicate_finds_cause_in_rows_of_files(
+    client: Client, columns: dict[str, Any], cause: str
+) -> None:
+    symbolication_services.converter().convert(ObjectId("other.so", "A" * 33))
+    file_of(None, **{"debug_file": "other.so", "code_id": "", **columns})
+    assert f'<span class="no">{cause}</span>' in post(client, report_of(1, 0))
+
+
+def test_symbolicate_finds_cause_in_last_search(client: Client) -> None:
+    module = ObjectId("other.so", "A" * 33)
+    symbolication_services.converter().convert(module)
+    refused = SourceResult("https://x", AccessDenied("https://x: refused: 403"), 0.1)
+    storage_services.lookup_log().note(module, [refused])
+    assert '<span class="no">refused by the upstream</span>' in post(client, report_of(1, 0))
+
+
+def test_symbolicate_without_database_has_remedies(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    symbolication_services.converter().convert(ObjectId("other.so", "A" * 33))
+
+    def fail(_modules: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(module_facts, "_load_rows", fail)
+    assert "No source has its symbols; upload them" in post(client, report_of(1, 0))
+
+
+def test_symbolicate_looks_up_few_modules(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries, runtime_options: Override
+) -> None:
+    lines = "\n".join(f"m{number}.so A{number:031X}0 0x10" for number in range(1, 100))
+    for number in range(1, 100):
+        symbolication_services.converter().convert(ObjectId(f"m{number}.so", f"A{number:031X}0"))
+    with django_assert_max_num_queries(30):
+        page = post(client, lines)
+    assert page.count('<span class="no">never uploaded</span>') == module_facts.MAX_MODULES
+    assert page.count("Its page has the reason") == 99 - module_facts.MAX_MODULES
+
+
+def test_symbolicate_executable_without_debug_file_has_remedy(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module_facts, "is_only_executable", bool)
+    only_table = {"modules": "MODULE Linux x86_64 " + "C" * 33 + " table.so\nPUBLIC 10 0 exported\n"}
+    storage_services.own_files().put(
+        symbol_file(ObjectId("table.so", "C" * 33)), gzip_chunks([only_table["modules"].encode()])
+    )
+    symbolication_services.converter().convert(ObjectId("table.so", "C" * 33))
+    page = post(client, f"table.so {'C' * 33} 0x10\n{' '.join(CRASH_C)} 0x1205")
+    assert page.count("Only the executable was uploaded") == 1
+
+
+@pytest.mark.parametrize("name", ["<b>x</b>\u202egnp.so", "a\x1bb", "L" * 10_000, "a/../b"])
+def test_symbolicate_hostile_module_has_short_row(client: Client, name: str) -> None:
+    page = post(client, report_of(2, 0, debug_file=name))
+    table = page.partition('<table class="modules">')[2].partition("</table>")[0]
+    assert "No module can have this name and id" in table
+    assert "<b>" not in table
+    assert "\x1b" not in page.partition("<form")[0]
+    assert "L" * 300 not in table
+
+
+def test_symbolicate_very_long_function_unfolds(client: Client) -> None:
+    frames = [{"module": "known", "module_offset": "0x1205"}, {"offset": "0x10", "function": "f<" * 5000}]
+    given = json.loads(report_of(1, 0))
+    given["threads"][0]["frames"] = frames
+    page = post(client, json.dumps(given))
+    assert '<details class="long"><summary><bdi>' + "f&lt;" * 100 + "</bdi>…</summary>" in page
 
 
 def test_symbolicate_text_has_line_per_call(client: Client) -> None:
