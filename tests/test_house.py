@@ -52,7 +52,6 @@ ADDED_MODULES = {
     "the command of tokens": 1,
     "what an upload resolved: modules that were missing, and their uses": 2,
     "the guided tour": 1,
-    "crash reports as text: the endpoint, and symbolicated reports, which it shares with the page": 2,
     "remedies of missing modules, and the facts about modules that they need": 2,
 }
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a

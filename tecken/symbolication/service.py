@@ -183,7 +183,7 @@ class _Request:
         ]
 
     def early_modules(self) -> list[ObjectId]:
-        """Return the modules with early frames, of which no page was looked up."""
+        """Return the modules with early frames; none of their pages was looked up."""
         return [module for module, outcome in self._outcomes.items() if isinstance(outcome, EarlyFrames)]
 
     def search_try_symbols(self) -> None:

@@ -170,7 +170,7 @@ def _read_missing(ids: Sequence[str]) -> Iterator[MissingSymbol]:
     seen = set()
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        # Two queries, each of which has an index. Code ids are as their client wrote them.
+        # Two queries, each by an index. Code ids are as their client wrote them.
         rows = [
             *MissingSymbol.objects.filter(debug_id__in=batch)[:MAX_ROWS],
             *MissingSymbol.objects.filter(code_id__in=[*batch, *map(str.lower, batch)])[:MAX_ROWS],
