@@ -128,11 +128,12 @@ def _lines(paste: ParsedReport, report: SymbolicatedReport, absolute: Callable[[
         yield f"Reason: {paste.reason}"
     yield ""
     yield format_text(report.threads).rstrip("\n")
-    missing = [use for use in report.modules if use.why]
+    # The remarks name the modules without an id.
+    missing = [use for use in report.modules if use.why and use.module.debug_id]
     if missing or paste.remarks:
         yield ""
     for use in missing:
-        yield f"{use.module.debug_file or '?'} {use.module.debug_id}: {use.why}".replace(" :", ":")
+        yield f"{use.module.debug_file or '?'} {use.module.debug_id}: {use.why}"
         if use.explain:
             yield f"  {absolute(use.explain)}"
     yield from paste.remarks

@@ -25,7 +25,7 @@ FRAME = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-f]{1,16}) in )?(.*)")
 THREAD = re.compile(r"Thread (\d+)\b.*:")
 SIGNAL = re.compile(r"Program (?:received signal|terminated with signal) (.+)")
 REMEDY = (
-    "gdb prints no build ids. Run `eu-unstrip -n --core=CORE`, or `eu-unstrip -n --pid=PID` while the "
+    "Run `eu-unstrip -n --core=CORE`, or `eu-unstrip -n --pid=PID` while the "
     "program runs, and paste its output below the backtrace."
 )
 

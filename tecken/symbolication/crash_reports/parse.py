@@ -113,7 +113,7 @@ def _find_reports(text: str) -> Iterator[ParsedReport]:
 
 
 def _note_missing_ids(report: ParsedReport) -> ParsedReport:
-    missing = sorted({module.debug_file for module in report.modules if not module.debug_id})
+    missing = sorted({name for name, debug_id in report.modules if name and not debug_id})
     if not missing:
         return report
     remark = f"No debug id for {', '.join(missing)}: write it once, as `{missing[0]} ID`."

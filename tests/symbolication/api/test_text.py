@@ -64,6 +64,14 @@ def test_text_names_missing_modules_and_where_to_read_more() -> None:
     ]
 
 
+def test_text_names_a_module_without_id_once() -> None:
+    lines = post(LINE + "foo.so+0x10\n").content.decode().splitlines()
+    assert [line for line in lines if "foo.so" in line] == [
+        "  1  foo.so+0x10",
+        "No debug id for foo.so: write it once, as `foo.so ID`.",
+    ]
+
+
 def test_text_with_accept_json_is_answered_with_json() -> None:
     reply = post(LINE, accept="application/json")
     document = json.loads(reply.content)
