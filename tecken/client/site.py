@@ -12,6 +12,7 @@ responded may be restarting, and is tried for two minutes.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.request import getproxies, proxy_bypass
 
+import certifi
 import httpx
 import stamina
 
@@ -46,6 +48,7 @@ TEMPORARY: Final = (408, 425, 429)
 LASTING: Final = (501, 505)
 MAX_TEXT: Final = 300
 """Characters of a response in an error."""
+UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 NO_SERVER: Final = "no Tecken server answers there; give its address, such as https://symbols.example.com"
 
 
@@ -90,9 +93,10 @@ class Site:
     def __init__(self, url: str, token: str, attempts: int = ATTEMPTS) -> None:
         self.url = f"{url.rstrip('/')}/"
         agent = {"User-Agent": f"tecken-upload/{__version__}"}
-        self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT)
+        trusted = load_authorities()
+        self._server = httpx.Client(headers={**agent, "Auth-Token": token}, timeout=TIMEOUT, verify=trusted)
         # A client of its own, because the storage must never see the token.
-        self._storage = httpx.Client(headers=agent, timeout=TIMEOUT)
+        self._storage = httpx.Client(headers=agent, timeout=TIMEOUT, verify=trusted)
         self.has_responded = False
         self._failures = 0
         self._retry = stamina.RetryingCaller(
@@ -170,7 +174,8 @@ class Site:
             # A second wait of the same length would tell nothing new.
             is_timeout = isinstance(error.__cause__, httpx.TimeoutException)
             return self._failures < FIRST_ATTEMPTS and not is_timeout
-        self.has_responded = True
+        if isinstance(error, TryLater):
+            self.has_responded = True
         return _find_pause(error)
 
     def __enter__(self) -> Self:
@@ -183,6 +188,13 @@ class Site:
         self._storage.close()
 
 
+def load_authorities() -> ssl.SSLContext:
+    """Return the authorities of the system, to which a company adds its own, and those of certifi."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Response:
     try:
         response = client.request(method, url, **body)
@@ -190,6 +202,8 @@ def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.
         raise RequestRefused(f"{redact_url(url)}: {error}") from error
     except httpx.TransportError as error:
         place = redact_url(url).partition("?")[0]
+        if UNTRUSTED in str(error):
+            raise RequestRefused(f"{place}: {error}; SSL_CERT_FILE can name your authority's file") from error
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
     if (
         response.status_code >= 500 and response.status_code not in LASTING

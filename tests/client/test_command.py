@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import md5
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tecken.client.__main__ import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
 from tests.client.conftest import MakeSym
 from tests.client.server import Reply, SymbolServer
+from tests.support.redis_server import free_port
+from tests.support.tls import Front, Papers, papers
 
 Output = pytest.CaptureFixture[str]
 KEY = f"libx.so/{'A' * 33}/libx.so.sym"
@@ -323,17 +326,16 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
-@pytest.mark.parametrize("request_line", [WHO, ZIP])
+@pytest.mark.parametrize(
+    ("request_line", "rest"), [(WHO, "nothing was sent"), (ZIP, "what was stored stays, so run the same")]
+)
 def test_command_interrupted_by_ctrl_c_exits_as_temporary_failure(
-    server: SymbolServer, sym: Path, request_line: str, capsys: Output
+    server: SymbolServer, sym: Path, request_line: str, rest: str, capsys: Output
 ) -> None:
     server.script[request_line] = Reply(interrupt=True)
     assert main([str(sym)]) == TEMPORARY
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .startswith("tecken-upload: interrupted; what was stored stays")
-    )
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"tecken-upload: interrupted; {rest}")
 
 
 def test_command_waits_for_retry_after(server: SymbolServer, sym: Path, capsys: Output) -> None:
@@ -577,3 +579,34 @@ def test_command_server_under_maintenance_is_tried_again(
     server.script[WHO] = [Reply(503, {"error": "Under maintenance"}), server.reply(WHO)]
     assert main([str(sym)]) == DONE
     assert "503 Under maintenance; trying again" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Iterator[Papers]:
+    """Return an authority, and a certificate of it for 127.0.0.1."""
+    with papers() as made:
+        yield made
+
+
+@pytest.fixture
+def secure_url(server: SymbolServer, trusted: Papers) -> Iterator[str]:
+    port = free_port()
+    with closing(Front(trusted, port, int(server.url.rpartition(":")[2]))):
+        yield f"https://127.0.0.1:{port}"
+
+
+def test_command_server_with_a_certificate_of_an_authority_of_the_system_is_trusted(
+    secure_url: str, trusted: Papers, sym: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted.authority))
+    assert main([str(sym), "--url", secure_url]) == DONE
+
+
+def test_command_server_with_a_certificate_of_no_known_authority_is_refused(
+    server: SymbolServer, secure_url: str, sym: Path, capsys: Output
+) -> None:
+    assert main([str(sym), "--url", secure_url]) == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "CERTIFICATE_VERIFY_FAILED" in line
+    assert "SSL_CERT_FILE" in line
+    assert not server.requests
