@@ -88,11 +88,12 @@ def miss_writer() -> MissWriter:
 def write_misses() -> None:
     """Move counts into the database, unless another worker does. Safe to run twice."""
     try:
-        miss_writer().write()
+        written = miss_writer().write()
     except LockError:
         return
-    # Before rows are removed: these uploads have brought what the new rows are about.
-    note_recent(timezone.now())
+    # Before rows are removed: these uploads may have brought what the new rows are about.
+    if written:
+        note_recent(timezone.now())
     remove_excess()
 
 

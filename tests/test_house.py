@@ -50,6 +50,7 @@ ADDED_MODULES = {
     "origin of uploads": 1,
     "the client: options, where an upload is from, output, and one for each of two protocols": 5,
     "the command of tokens": 1,
+    "the page that adds the upload to a CI": 1,
     "what an upload resolved: modules that were missing, and their uses": 2,
     "the guided tour": 1,
     "remedies of missing modules, and the facts about modules that they need": 2,

@@ -22,6 +22,7 @@ from tecken.storage.models import SymbolFile
 from tecken.symbols.ids import GUID_DIGITS, is_zero_debug_id
 from tecken.upload.models import Upload
 
+NAMES: Final = ("debug_file", "debug_id", "native_id", "code_file", "code_id", "build_id")
 KINDS: Final = ("symbolications", "debuginfod", "symsrv")
 # Modules of an upload that are kept, the most requested ones: at most some 200 KB in its row.
 MAX_MODULES: Final = 1_000
@@ -34,8 +35,8 @@ MODULE_ID: Final = Coalesce(NullIf(F("native_id"), Value("")), F("debug_id"))
 # Time from a request until its count is in the database, with room for a worker that is busy.
 COUNTED_WITHIN: Final = timedelta(minutes=2)
 # Uploads whose modules are found again after a write of counts.
-RECENT: Final = timedelta(minutes=5)
-MAX_RECENT: Final = 100
+RECENT: Final = timedelta(minutes=3)
+MAX_RECENT: Final = 30
 
 
 class ResolvedModule(NamedTuple):
@@ -132,7 +133,8 @@ def find_resolved(upload: Upload) -> list[ResolvedModule]:
     if upload.try_symbols:
         return []
     modules: defaultdict[str, list[SymbolFile]] = defaultdict(list)
-    for file in upload.files.filter(completed_at__isnull=False, update=False).order_by("pk"):
+    files = upload.files.filter(completed_at__isnull=False, update=False).only(*NAMES)
+    for file in files.order_by("pk"):
         modules[file.native_id or file.debug_id].append(file)
     missed = _find_missed(modules)
     former = _find_former_times(upload, missed)
@@ -170,7 +172,7 @@ def _read_missing(ids: Sequence[str]) -> Iterator[MissingSymbol]:
     seen = set()
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        # Two queries, each by an index. Code ids are as their client wrote them.
+        # Two queries, because each column has its own index. Code ids are as their client wrote them.
         rows = [
             *MissingSymbol.objects.filter(debug_id__in=batch)[:MAX_ROWS],
             *MissingSymbol.objects.filter(code_id__in=[*batch, *map(str.lower, batch)])[:MAX_ROWS],

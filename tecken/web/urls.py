@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tecken.web.pages import (
+    add_to_ci,
     api_docs,
     config,
     docs,
@@ -27,6 +28,7 @@ PAGES = (
     fetched.PAGE,
     uploads.PAGE,
     tokens.PAGE,
+    add_to_ci.PAGE,
     store.PAGE,
     jobs.PAGE,
     config.PAGE,

@@ -73,7 +73,7 @@ def test_requests_that_are_counted_after_the_upload_are_found_by_the_next_write(
 def test_write_of_counts_leaves_old_uploads(builder: Uploader) -> None:
     send(builder)
     Upload.objects.update(completed_at=timezone.now() - timedelta(hours=1))
-    missed(CRASH)
+    storage_services.miss_counts().count([CRASH])
     write_misses()
     assert load_report(Upload.objects.get()).modules == []
 

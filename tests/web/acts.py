@@ -84,6 +84,8 @@ ACTS = (
     Act("fetched", CHANGE, {"module": FETCHED}),
     Act("tokens", KNOWN),
     Act("tokens", MANAGE_TOKENS, {"permission": "tokens.manage_tokens", "days": 30, "notes": ""}),
+    Act("add-to-ci", UPLOADERS),
+    Act("add-to-ci", UPLOADERS, {"days": 30, "note": ""}),
     *(
         Act("token", ("owner",), {"do": do, "days": 30, "overlap": 1}, OTHERS)
         for do in ("extend", "rotate", "revoke", "delete")

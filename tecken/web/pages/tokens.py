@@ -35,6 +35,7 @@ from tecken.accounts.tokens import (
     tokens_of,
 )
 from tecken.errors import Forbidden, InvalidInput
+from tecken.upload.protocols.direct import UPLOADERS
 from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.lists import Paging, load_page
 from tecken.web.pages.config import user_of
@@ -68,7 +69,7 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     need(user, MANAGE)
     try:
-        token, key = issue(user, _read_permissions(request), _read_days(request), _read_notes(request))
+        token, key = issue(user, _read_permissions(request), read_days(request), read_notes(request))
     except Forbidden:
         # Forbidden is also an InvalidInput. Its page has the status 403, and not the form.
         raise
@@ -87,7 +88,7 @@ def change_token(request: HttpRequest, number: int) -> HttpResponse:
         case "rotate":
             return _rotate(request, token)
         case "extend":
-            extend(token, _read_days(request))
+            extend(token, read_days(request))
             messages.success(request, f"Token {token} can be used until {token.expires_at:%Y-%m-%d}.")
         case "revoke":
             revoke(token)
@@ -109,16 +110,17 @@ def _read_permissions(request: HttpRequest) -> list[Permission]:
 
 def _rotate(request: HttpRequest, token: Token) -> HttpResponse:
     check_rotation(token, user_of(request).get_all_permissions())
-    overlap = _read_number(request.POST.get("overlap", ""), 0, MAX_OVERLAP_DAYS, "The overlap in days")
+    overlap = read_number(request.POST.get("overlap", ""), 0, MAX_OVERLAP_DAYS, "The overlap in days")
     successor, key = rotate(token, overlap)
     return _render_list(request, HTTPStatus.CREATED, token=successor, key=key, rotated=token)
 
 
-def _read_days(request: HttpRequest) -> int:
-    return _read_number(request.POST.get("days", ""), 1, MAX_DAYS, "Days")
+def read_days(request: HttpRequest) -> int:
+    """Return the lifetime in a form. Raises InvalidInput."""
+    return read_number(request.POST.get("days", ""), 1, MAX_DAYS, "Days")
 
 
-def _read_number(text: str, least: int, most: int, name: str) -> int:
+def read_number(text: str, least: int, most: int, name: str) -> int:
     """Return a whole number of a form. Raises InvalidInput."""
     text = text.strip()
     # int() alone accepts signs, other scripts' digits, and texts so long that parsing them takes seconds.
@@ -127,8 +129,9 @@ def _read_number(text: str, least: int, most: int, name: str) -> int:
     raise InvalidInput(f"{name} should be a whole number from {least} to {most}")
 
 
-def _read_notes(request: HttpRequest) -> str:
-    notes = request.POST.get("notes", "").strip()
+def read_notes(request: HttpRequest, field: str = "notes") -> str:
+    """Return the notes of a form. Raises InvalidInput."""
+    notes = request.POST.get(field, "").strip()
     if len(notes) > MAX_NOTES:
         raise InvalidInput(f"Notes have at most {MAX_NOTES} characters")
     return notes
@@ -149,6 +152,8 @@ def _render_list(request: HttpRequest, status: HTTPStatus = HTTPStatus.OK, **ext
         "notes": sent.get("notes", ""),
         "most_days": MAX_DAYS,
         "most_notes": MAX_NOTES,
+        "may_add_to_ci": user.has_perm(MANAGE) and any(map(user.has_perm, UPLOADERS)),
+        "ci": {"days": DAYS, "may_choose": all(map(user.has_perm, UPLOADERS))},
         "overlap_days": OVERLAP_DAYS,
         "most_overlap": MAX_OVERLAP_DAYS,
         **extra,
