@@ -53,3 +53,12 @@ def test_page_links_resolve(client: Client, everything: Everything, act: Act) ->
     for link in sorted(links)[:MOST_LINKS]:
         reply = client.get(link if link.startswith("/") else path + link, headers={"Accept": "text/html"})
         assert (link, reply.status_code in (200, 302)) == (link, True), reply.status_code
+
+
+@pytest.mark.parametrize("act", PAGES, ids=str)
+def test_page_scrolls_with_the_keyboard(client: Client, everything: Everything, act: Act) -> None:
+    """A phone shows a part of a wide table. axe detects that only where the table is wide enough."""
+    comes(client, "superuser")
+    page = does(client, act, everything.path(act.page)).content.decode()
+    regions = re.findall(r'<div class="scroll"[^>]*>', page)
+    assert [region for region in regions if 'tabindex="0"' not in region] == []

@@ -122,6 +122,12 @@ def file_name(key: str) -> str:
 
 
 @register.filter
-def module_path(key: str) -> str:
-    """Return the part of a storage key that names the module: xul.pdb/44E4...."""
-    return short_key(key).rpartition("/")[0]
+def module_name(key: str) -> str:
+    """Return the first part of a storage key below the prefix, the name of the module: xul.pdb."""
+    return short_key(key).partition("/")[0]
+
+
+@register.filter
+def module_id(key: str) -> str:
+    """Return the part of a storage key between the name of the module and that of the file: 44E4...."""
+    return short_key(key).partition("/")[2].rpartition("/")[0]

@@ -47,7 +47,7 @@ def test_fetched_shows_modules_and_totals(client: Client, viewer: User) -> None:
     fetched_of()
     page = shown(client)
     assert f'href="/explain/ntdll.pdb/{ID}/"' in page
-    assert "code id <bdi>5B6D0C12E1000</bdi> of <bdi>ntdll.dll</bdi>" in page
+    assert 'code id <bdi class="id">5B6D0C12E1000</bdi> of <bdi>ntdll.dll</bdi>' in page
     assert 'href="?upstream=symsrv%2Bhttps%3A%2F%2Fmsdl.example.com%2F"' in page
     assert "1 modules" in page
     assert "runtimeconfig.change_option" in page

@@ -74,8 +74,8 @@ def test_files_and_uploads_show_format_kind_and_ids(client: Client, builder: Use
     for page in (shown(client), client.get(f"/uploads/{upload.pk}/").content.decode()):
         assert "<bdi>elf</bdi>, debug" in page
         assert "&lt;aarch64&gt;" in page
-        assert "build id <bdi>fb66b3a04d8a</bdi>" in page
-        assert "code id <bdi>5C2E3F4A1000</bdi> of <bdi>xul.dll</bdi>" in page
+        assert 'build id <bdi class="id">fb66b3a04d8a</bdi>' in page
+        assert 'code id <bdi class="id">5C2E3F4A1000</bdi> of <bdi>xul.dll</bdi>' in page
     found = shown(client, "?build_id=FB66")
     assert "ceph.pdb" in found
     assert "xul.sym" not in found
