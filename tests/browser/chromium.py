@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -21,7 +22,8 @@ from playwright.sync_api import (
 PATIENCE = 20_000  # milliseconds: a busy machine fails nothing
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OF_A_STATUS = "Failed to load resource: the server responded with a status of"
-SERIOUS = ("serious", "critical")
+SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 375, "height": 780}}
+SCHEMES = ("light", "dark")
 
 axe = Axe()
 
@@ -64,14 +66,20 @@ class Tab:
         return sum(int(answer.request.sizes()["responseBodySize"]) for answer in self._answers)
 
     def barriers(self) -> list[str]:
-        """What axe finds that would stop somebody."""
+        """Return everything that axe finds, down to the minor ones."""
         found: list[dict[str, Any]] = axe.run(self.page).response["violations"]
-        return [
-            f"{one['id']} ({one['help']}): {node['html']}"
-            for one in found
-            if one["impact"] in SERIOUS
-            for node in one["nodes"]
-        ]
+        return [f"{one['id']} ({one['help']}): {node['html']}" for one in found for node in one["nodes"]]
+
+    def barriers_anywhere(self) -> list[str]:
+        """Return what axe finds, and what is beside the screen, on each screen in each colour scheme."""
+        found = []
+        for (screen, size), scheme in product(SCREENS.items(), SCHEMES):
+            self.page.set_viewport_size(size)
+            self.page.emulate_media(color_scheme=scheme)
+            wide = self.sideways()
+            found += [f"{screen}, {scheme}: {barrier}" for barrier in self.barriers()]
+            found += [f"{screen}, {scheme}: {wide} pixels beside the screen"] if wide > 0 else []
+        return found
 
     def sideways(self) -> int:
         """How many pixels are beside the screen."""
