@@ -31,7 +31,7 @@ class ModuleFacts(NamedTuple):
     results: frozenset[str] = frozenset()
     is_found: bool = False
     is_stored: bool = False
-    """Its file is in our storage, but not in use yet."""
+    """Its file is in a storage of ours, but not used yet."""
     only_executable: bool = False
     only_try: bool = False
     is_unfinished: bool = False
@@ -93,8 +93,9 @@ def _remedies_of_waiting(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
     link = facts.explain
     if facts.problem == "Pending":
         yield Remedy("not ready", "A worker is looking for it; look again in some seconds", link=link)
-    if facts.is_stored and facts.problem != "Malformed":
-        yield Remedy("not in use yet", "Its symbol file is here, and not in use yet; look again", link=link)
+    if facts.problem != "Malformed" and (facts.is_stored or "there" in facts.results):
+        text = "A source has its symbol file, and it is not used yet; look again"
+        yield Remedy("not used yet", text, link=link)
     if facts.problem == "Throttled" or (facts.problem == "CouldNotAsk" and "throttled" in facts.results):
         text = "An upstream limits the rate of requests; look again in a minute"
         yield Remedy("throttled", text, link=link)
@@ -103,7 +104,7 @@ def _remedies_of_waiting(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
             text = f"It could not be looked up ({facts.reason}); look again in some seconds"
             yield Remedy("no answer", text, link=link)
     elif "unreachable" in facts.results:
-        text = "An upstream that may have it did not answer; look again in some minutes"
+        text = "A source that may have it did not answer; look again in some minutes"
         yield Remedy("no answer", text, link=link)
 
 

@@ -1,4 +1,4 @@
-"""ModuleFacts about modules for `tecken.symbolication.remedies`, of one explanation or of a whole report.
+"""Facts about modules for `tecken.symbolication.remedies`: of one that is explained, or of a whole report.
 
 Those of a report are read together: one round trip to redis-cache, and a few queries of the database.
 """
@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from django.db import DatabaseError
 from django.db.models import Q
 
-from tecken.errors import BadModule, Unavailable
+from tecken.errors import BadModule, Pending, Unavailable, hide_places
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import LookupRecord
-from tecken.storage.models import Kind, SymbolFile
+from tecken.storage.lookups import Kind, LookupRecord
+from tecken.storage.models import FetchedModule, SymbolFile
+from tecken.storage.models import Kind as FileKind
 from tecken.storage.native import find_parents_if_any
+from tecken.storage.port import Stored
+from tecken.store.port import Missing
+from tecken.symbolication.crash_reports.parsed_report import ReportModule
+from tecken.symbolication.explain import Cached, Explanation, Marked, Native
 from tecken.symbolication.remedies import ModuleFacts, Remedy, find_remedy
+from tecken.symbolication.service import MISSING_NAMES
 from tecken.symbolication.symbolicated import ModuleUse, SymbolicatedReport
 from tecken.symbols.ids import GUID_DIGITS, ObjectId
 
@@ -45,6 +52,64 @@ def list_modules(report: SymbolicatedReport, site: str) -> list[ModuleRow]:
         facts = _base_facts(use)._replace(is_found=True, only_executable=use.module in without_lines)
         rows.append(ModuleRow(use, find_remedy(facts, site)))
     return rows
+
+
+def find_remedy_of_explained(
+    module: ObjectId,
+    explanation: Explanation,
+    site: str,
+    *,
+    is_found: bool,
+    only_try: bool,
+    has_other_builds: bool,
+) -> Remedy | None:
+    """Return the remedy of the module that a page explains; the page has some conclusions already."""
+    missing = _find_marker(explanation)
+    facts = ModuleFacts(
+        module.debug_file,
+        module.debug_id,
+        problem=_find_problem(explanation, missing),
+        reason=hide_places(missing.reason) if missing else "",
+        results=frozenset(_list_kinds(explanation, missing)),
+        is_found=is_found,
+        is_stored=isinstance(explanation.regular.now, Stored) or isinstance(explanation.native, Native),
+        only_try=only_try,
+        only_executable=is_found and is_only_executable(module),
+        has_other_builds=has_other_builds,
+    )
+    if is_found or only_try:
+        return find_remedy(facts, site)
+    with suppress(DatabaseError):
+        facts = _add_rows(facts, module, _load_rows([module]))
+        facts = facts._replace(only_try=False)
+    return find_remedy(facts, site)
+
+
+def _find_marker(explanation: Explanation) -> Missing | None:
+    if isinstance(explanation.store, Marked):
+        return explanation.store.missing
+    state = explanation.cache.state if isinstance(explanation.cache, Cached) else None
+    return state if isinstance(state, Missing) else None
+
+
+def _find_problem(explanation: Explanation, missing: Missing | None) -> str:
+    """Return the name that `module_errors` would have."""
+    state = explanation.cache.state if isinstance(explanation.cache, Cached) else None
+    if state in ("asked", "started", "scanned"):
+        return Pending.wire_name
+    return MISSING_NAMES[missing.kind] or "" if missing else ""
+
+
+def _list_kinds(explanation: Explanation, missing: Missing | None) -> Iterator[Kind]:
+    """Yield the kinds of results of the last search, and of sources whose state is known without one."""
+    if missing and missing.kind == "absent":
+        yield "absent"
+    if isinstance(explanation.cache, Cached) and explanation.cache.look:
+        yield from (result.kind for result in explanation.cache.look.results)
+    if any(upstream.is_off for upstream in explanation.upstreams):
+        yield "off"
+    if isinstance(explanation.regular.now, Unavailable) or isinstance(explanation.native, Unavailable):
+        yield "unreachable"
 
 
 def _see_why(use: ModuleUse) -> Remedy | None:
@@ -76,8 +141,12 @@ def _load_facts(uses: Sequence[ModuleUse]) -> Iterator[tuple[ModuleUse, ModuleFa
 
 
 def _parse(use: ModuleUse) -> ObjectId | None:
+    return _parse_names(use.module)
+
+
+def _parse_names(names: ReportModule) -> ObjectId | None:
     with suppress(BadModule):
-        return ObjectId.parse(*use.module) if all(use.module) else None
+        return ObjectId.parse(*names) if all(names) else None
     return None
 
 
@@ -142,9 +211,20 @@ def _find_without_lines(report: SymbolicatedReport, found: Sequence[ModuleUse]) 
     return {use.module for use in candidates[:MAX_WITHOUT_LINES] if is_only_executable(_parse(use))}
 
 
+def load_times(modules: Sequence[ReportModule]) -> list[datetime]:
+    """Return the times at which symbols of modules were uploaded or fetched; none without the database."""
+    ids = {module.debug_id for names in modules[:MAX_MODULES] if (module := _parse_names(names))}
+    stored = SymbolFile.objects.filter(Q(debug_id__in=ids) | Q(native_id__in=ids), try_symbols=False)
+    fetched = FetchedModule.objects.filter(debug_id__in=ids)
+    with suppress(DatabaseError):
+        completed = stored.order_by("-pk").values_list("completed_at", flat=True)[:MAX_ROWS]
+        return [*filter(None, completed), *fetched.values_list("fetched_at", flat=True)[:MAX_ROWS]]
+    return []
+
+
 def is_only_executable(module: ObjectId | None) -> bool:
     """Return whether the native files of a module are an executable, without debug information."""
     with suppress(Unavailable, DatabaseError):
         parents = find_parents_if_any(module) if module else None
-        return parents is not None and parents.main.kind == Kind.EXECUTABLE
+        return parents is not None and parents.main.kind == FileKind.EXECUTABLE
     return False

@@ -49,7 +49,7 @@ SEARCHED: dict[str, Any] = {"results": frozenset({"absent"}), "was_uploaded": Fa
         ({"results": frozenset({"denied", "absent"})}, "refused by the upstream", UPLOAD),
         ({"results": frozenset({"refused"})}, "malformed", UPLOAD),
         ({"results": frozenset({"unreachable"})}, "no answer", EXPLAIN),
-        ({"is_stored": True}, "not in use yet", EXPLAIN),
+        ({"is_stored": True}, "not used yet", EXPLAIN),
         ({"is_found": True, "only_executable": True}, "only the executable", UPLOAD),
     ],
 )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from tecken.errors import Unavailable, hide_places
+from tecken.runtimeconfig.current import options
 from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Remembered, Unknown
 from tecken.storage.models import SymbolFile
 from tecken.store.port import Missing
@@ -302,20 +303,27 @@ def _describe_result(answer: RecordedResult, shows_names: bool, *, is_public: bo
     return OTHER_RESULTS.get(answer.kind, UNREACHABLE)
 
 
-def list_remembered(explanation: Explanation, *, shows_names: bool) -> Iterator[RememberedResult]:
-    """Yield the results that are stored, for which requests do not search the sources."""
+def list_remembered(
+    explanation: Explanation, *, shows_names: bool, fetched: bool
+) -> Iterator[RememberedResult]:
+    """Yield the results that are stored, for which requests do not search the sources.
+
+    `fetched`: its symbols came from an upstream.
+    """
     if not isinstance(explanation.page_file, Unavailable):
-        yield _page_file_result(explanation.page_file)
+        yield _page_file_result(explanation.page_file, fetched=fetched)
     if not isinstance(explanation.store, Unavailable):
         yield _store_result(explanation.store, shows_names)
     if isinstance(explanation.cache, Cached):
         yield from _download_results(explanation.cache)
 
 
-def _page_file_result(header: Header | None) -> RememberedResult:
+def _page_file_result(header: Header | None, *, fetched: bool) -> RememberedResult:
     if header is None:
         return RememberedResult("Page file", "storage", "")
     text = "until other symbols are uploaded"
+    if fetched:
+        text = f"for {options().keep_fetched_days} days after it was fetched, then fetched again"
     return RememberedResult("Page file", "storage", _describe(header), until=text)
 
 

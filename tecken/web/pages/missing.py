@@ -26,7 +26,7 @@ from tecken.errors import BadModule, InvalidInput, NotFound, Unavailable
 from tecken.http.keyset import Order
 from tecken.http.ratelimit import charge
 from tecken.limits.port import Cost
-from tecken.storage.models import SymbolFile, module_of
+from tecken.storage.models import FetchedModule, SymbolFile, module_of
 from tecken.storage.native import find_parents_if_any
 from tecken.storage.port import GUID_AND_AGE
 from tecken.symbolication import services as symbolication_services
@@ -38,7 +38,9 @@ from tecken.web.auth import OPERATE, VIEW_UPLOADS, Group, SitePage, open_page, p
 from tecken.web.formatting import explanation_address
 from tecken.web.identifiers import find_modules, find_same_guid, normal_id
 from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
+from tecken.web.module_facts import find_remedy_of_explained
 from tecken.web.pages.explanation import (
+    ONLY_TRY,
     NearMisses,
     decide,
     failed_parts,
@@ -135,6 +137,8 @@ class ModuleRecords(NamedTuple):
 
     files: list[SymbolFile] | None
     requests: dict[str, object] | None
+    fetched: bool = False
+    """Whether its symbols came from an upstream."""
 
 
 @open_page
@@ -273,6 +277,7 @@ def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
     sources = list(list_sources(explanation, shows_names=shows_names))
     conclusion, records = decide(explanation, sources), _load_records(module, user)
     is_found = conclusion.kind == "success"
+    near = None if is_found else _load_near_misses(module.debug_file, module.debug_id, user)
     header = explanation.page_file if isinstance(explanation.page_file, Header) else None
     context = {
         "module": module,
@@ -280,13 +285,21 @@ def _render_module(request: HttpRequest, module: ObjectId) -> HttpResponse:
         "conclusion": conclusion,
         "looking": is_looking(explanation),
         "sources": sources,
-        "remembered": list(list_remembered(explanation, shows_names=shows_names)),
+        "remembered": list(list_remembered(explanation, shows_names=shows_names, fetched=records.fetched)),
         "failed_parts": failed_parts(explanation, shows_names=shows_names),
         "about": header.metadata if header else None,
         "database": records,
-        "near": None if is_found else _load_near_misses(module.debug_file, module.debug_id, user),
+        "near": near,
         "other_names": [] if is_found else _find_other_names(module),
         "newest": records.files[0] if records.files else None,
+        "remedy": find_remedy_of_explained(
+            module,
+            explanation,
+            request.build_absolute_uri("/").rstrip("/"),
+            is_found=is_found,
+            only_try=conclusion is ONLY_TRY,
+            has_other_builds=near is not None and near.has_builds,
+        ),
         "may_look": _has_any(user, *LOOK_AGAIN),
         "sees_uploads": _has_any(user, *VIEW_UPLOADS),
         "sees_all": user.has_perm(AUDITOR),
@@ -300,7 +313,8 @@ def _has_any(user: Reader, *permissions: str) -> bool:
 
 def _load_records(module: ObjectId, user: Reader) -> ModuleRecords:
     try:
-        return ModuleRecords(_load_uploads(module, user), _count_requests(module))
+        fetched = FetchedModule.objects.filter(debug_id=module.debug_id, debug_file=module.name).exists()
+        return ModuleRecords(_load_uploads(module, user), _count_requests(module), fetched)
     except DatabaseError:
         return ModuleRecords(None, None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -25,6 +26,7 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.jobs import sending
+from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
@@ -122,7 +124,7 @@ def test_explain_module_of_upstream_shows_it(client: Client, tmp_path: Path) -> 
     page = shown(client)
     assert "Its symbols are here." in page
     assert "3 symbols in " in page
-    assert "until other symbols are uploaded" in page
+    assert f"for {options().keep_fetched_days} days after it was fetched, then fetched again" in page
     assert "until it is evicted" in page
     assert '<span class="yes"><bdi>There</bdi></span>' in page
 
@@ -610,3 +612,79 @@ def test_page_shows_native_files_and_what_is_missing() -> None:
     assert hidden is not None
     assert hidden.name == ""
     assert native_state("Native files", None, shows_names=True) is None
+
+
+def remedy(page: str) -> str:
+    """The sentence that ends the page."""
+    return page.partition('<section id="remedy">')[2].partition("</section>")[0]
+
+
+UPLOAD = "tecken-upload --url http://testserver xul.pdb"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "step"),
+    [
+        (NotFound("404"), "It was never uploaded, and no upstream has it", UPLOAD),
+        (AccessDenied("403"), "An upstream refuses to give it", UPLOAD),
+        (Throttled("429"), "An upstream limits the rate of requests; look again in a minute", ""),
+        (Unavailable("500"), "A source that may have it did not answer", ""),
+        (TooLarge("more than 4 bytes"), "larger than this site takes", "/config/#symbol_max_bytes"),
+        (Malformed("no symbols"), "An upstream has a file that cannot be used", UPLOAD),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_explain_ends_with_cause_and_command(
+    client: Client, tmp_path: Path, error: TeckenError, sentence: str, step: str
+) -> None:
+    storage_services.lookup_log().note(XUL, [SourceResult(f"file://{tmp_path}/upstream", error, 0.1)])
+    ended = remedy(shown(client))
+    assert sentence in ended
+    assert step in ended
+
+
+def test_explain_wrong_file_of_upstream_ends_with_wrong_id(client: Client, tmp_path: Path) -> None:
+    give(tmp_path, sym(ObjectId("xul.pdb", "F" * 33)))
+    work()
+    page = shown(client)
+    assert "Its symbol file cannot be used." in page
+    assert "is of another build (wrong id)" in remedy(page)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"debug_id": XUL.debug_id[:32] + "1"}, "stored with a different age, as " + XUL.debug_id[:32] + "1"),
+        ({"debug_id": "C" * 33}, "Only other builds of it are stored"),
+        ({"completed_at": None}, "Its upload has not finished; run the upload again"),
+        ({}, "its file has been removed since; upload it again"),
+    ],
+)
+def test_explain_row_of_file_gives_cause(client: Client, columns: dict[str, Any], sentence: str) -> None:
+    work()
+    file_of(None, **columns)
+    assert sentence in remedy(shown(client))
+    assert UPLOAD in remedy(shown(client))
+
+
+def test_explain_disabled_upstream_ends_with_switch(client: Client, runtime_options: Override) -> None:
+    runtime_options(sources_off=("upstream",))
+    assert 'switch it on: <a href="/config/#sources_off">' in " ".join(
+        remedy(shown(client)).split("</bdi>")
+    ).replace(" :", ":")
+
+
+def test_explain_banner_and_last_sentence_agree(client: Client, tmp_path: Path) -> None:
+    """For a module that is stored and remembered as missing, that is being converted, or that is found."""
+    work()
+    storage_services.own_files().put(symbol_file(XUL), gzip_chunks([sym(XUL)]))
+    assert "A source has its symbol file" in remedy(shown(client))
+    symbolication_services.remove_derived(XUL)
+    with symbolication_services.conversion_lock().hold(XUL):
+        page = shown(client)
+        assert "A worker is looking for it now." in page
+        assert "A worker is looking for it" in remedy(page)
+    work()
+    page = shown(client)
+    assert "Its symbols are here." in page
+    assert remedy(page) == ""
