@@ -54,6 +54,7 @@ ADDED_MODULES = {
     "what an upload resolved: modules that were missing, and their uses": 2,
     "the guided tour": 1,
     "remedies of missing modules, and the facts about modules that they need": 2,
+    "texts that users share, with how far they could be symbolicated": 1,
 }
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
 # list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.

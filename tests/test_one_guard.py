@@ -28,7 +28,7 @@ from tecken.store import services as store_services
 from tecken.store.port import PageKey
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
-from tecken.web.pages.symbolicate import load_report, share_report
+from tecken.web.shared_reports import load_report, share_report
 from tests.support.redis_server import RedisServer
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

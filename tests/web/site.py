@@ -18,7 +18,7 @@ from tecken.runtimeconfig import service
 from tecken.store import services as store_services
 from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
-from tecken.web.pages.symbolicate import share_report
+from tecken.web.shared_reports import share_report
 from tests.support.options import Override
 from tests.web.api.rows import fetched_of, file_of, upload_of
 from tests.web.everything import (

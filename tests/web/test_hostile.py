@@ -21,7 +21,7 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import service
 from tecken.storage.models import SymbolFile
 from tecken.upload.models import Upload
-from tecken.web.pages.symbolicate import share_report
+from tecken.web.shared_reports import share_report
 from tecken.web.urls import urlpatterns
 from tests.web.acts import FORMS, FROM_US, PAGES, Act, does, files
 from tests.web.everything import DEAD, MODULE, NAMES, STACK, Everything, comes

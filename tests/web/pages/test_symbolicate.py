@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_django
+import zstandard
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tecken import services
@@ -22,8 +25,7 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.text import MAX_CHARACTERS
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
-from tecken.web import module_facts
-from tecken.web.pages import symbolicate
+from tecken.web import module_facts, shared_reports
 from tests.support.options import Override
 from tests.web.api.rows import file_of
 
@@ -269,18 +271,18 @@ def test_symbolicate_over_limit_is_429(client: Client, runtime_options: Override
 
 
 def test_share_bounds_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(symbolicate, "MAX_REPORTS", 2)
+    monkeypatch.setattr(shared_reports, "MAX_REPORTS", 2)
     client, guard = redis_services.counters_client(), redis_services.cache_guard()
-    first, *others = [symbolicate.share_report(client, guard, f"text {number}") for number in range(3)]
-    assert [symbolicate.load_report(client, guard, name) for name in others] == [
+    first, *others = [shared_reports.share_report(client, guard, f"text {number}") for number in range(3)]
+    assert [shared_reports.load_report(client, guard, name).text for name in others] == [
         "text 1",
         "text 2",
     ]
-    assert client.zcard(symbolicate.INDEX_KEY) == 2
+    assert client.zcard(shared_reports.INDEX_KEY) == 2
     with pytest.raises(NotFound):
-        symbolicate.load_report(client, guard, first)
+        shared_reports.load_report(client, guard, first)
     with pytest.raises(TooLarge):
-        symbolicate.share_report(client, guard, "".join(map(str, range(200_000))))
+        shared_reports.share_report(client, guard, "".join(map(str, range(200_000))))
 
 
 def test_symbolicate_text_too_long_is_413(client: Client) -> None:
@@ -315,3 +317,78 @@ def test_symbolicate_does_not_name_directories(
     for page in (alone.content.decode(), beside):
         assert "a source: no such bucket or directory" in page
         assert str(tmp_path) not in page
+
+
+def share(client: Client, text: str) -> str:
+    """Return the address."""
+    reply = client.post("/symbolicate/", {"text": text, "do": "share"})
+    assert reply.status_code == 302, reply.content
+    return reply["Location"]
+
+
+def arrive(module: ObjectId) -> None:
+    """Store symbols with a function at offset 0x10."""
+    text = f"MODULE Linux x86_64 {module.debug_id} {module.debug_file}\nFUNC 10 10 0 arrived\n10 10 7 0\n"
+    storage_services.own_files().put(symbol_file(module), gzip_chunks([text.encode()]))
+    symbolication_services.remove_derived(module)
+    symbolication_services.converter().convert(module)
+
+
+OTHER = ObjectId("other.so", "A" * 33)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_shared_says_which_symbols_arrived(client: Client, is_known: bool) -> None:
+    symbolication_services.converter().convert(OTHER)
+    address = share(client, report_of(2, 0))
+    page = client.get(address).content.decode()
+    assert "arrived" not in page
+    assert f'<a href="{address}">Look again</a>' in page
+    arrive(OTHER)
+    if is_known:
+        at = timezone.now() + timedelta(hours=2, seconds=10)
+        file_of(None, debug_file="other.so", debug_id=OTHER.debug_id, at=at)
+    page = client.get(address).content.decode()
+    when = "2 h 0 min after" if is_known else "after"
+    told = f"Symbols of <bdi>other.so</bdi> arrived {when} this was shared; 2 more frames have functions."
+    assert told in page
+    assert "Look again" not in page
+    assert "<bdi>arrived</bdi>" in page
+
+
+def test_shared_by_former_release_is_read(client: Client) -> None:
+    redis_services.counters_client().set("shared:old", zstandard.compress(report_of(1, 0).encode()), ex=60)
+    symbolication_services.converter().convert(OTHER)
+    arrive(OTHER)
+    page = client.get("/shared/old/").content.decode()
+    assert "<bdi>arrived</bdi>" in page
+    assert "after this was shared" not in page
+
+
+def test_shared_while_no_module_answers_has_no_state(
+    client: Client, tmp_path: Path, settings: pytest_django.Settings
+) -> None:
+    address = share(client, f"cold.so {'B' * 33} 0x10")
+    assert client.get(address).status_code == 503
+    arrive(ObjectId("cold.so", "B" * 33))
+    page = client.get(address).content.decode()
+    assert "<bdi>arrived</bdi>" in page
+    assert "after this was shared" not in page
+
+
+def test_share_notes_missing_modules_within_bounds(client: Client) -> None:
+    names = [f"m{number}.so A{number:031X}0 0x10" for number in range(300)]
+    names += ["noid.so  0x10", "a\x1bb.so BAD 0x10"]
+    symbolication_services.converter().convert(OTHER)
+    address = share(client, "\n".join([*names, f"other.so {OTHER.debug_id} 0x10"]))
+    guard = redis_services.cache_guard()
+    report = shared_reports.load_report(redis_services.counters_client(), guard, address.split("/")[2])
+    assert report.state
+    assert len(report.state.missing) == shared_reports.MAX_MISSING
+    assert report.state.functions == 0
+
+
+def test_share_text_without_stack_is_400(client: Client) -> None:
+    reply = client.post("/symbolicate/", {"text": "no stack", "do": "share"})
+    assert reply.status_code == 400
+    assert redis_services.counters_client().zcard(shared_reports.INDEX_KEY) == 0
