@@ -8,7 +8,7 @@ from tests.browser.conftest import Open
 from tests.browser.site import DEVELOPER, WRITE_MISSES, BrowsedSite, archive_of
 
 MODULE = "ci-app.so/" + "AB12" * 8 + "0"
-SYMBOLS = f"MODULE Linux x86_64 {MODULE.partition('/')[2]} ci-app.so\nFUNC 1000 20 0 f\n".encode()
+OTHER = "ci-other.so/" + "CD34" * 8 + "0"
 
 
 def add(tab: Tab, note: str) -> str:
@@ -19,9 +19,11 @@ def add(tab: Tab, note: str) -> str:
     return str(tab.page.get_by_label("The token of your CI").input_value())
 
 
-def send(site: BrowsedSite, key: str) -> None:
-    """Upload as the step of a CI does."""
-    archive = archive_of({f"{MODULE}/ci-app.so.sym": SYMBOLS})
+def send(site: BrowsedSite, key: str, module: str) -> None:
+    """Upload the symbols of a module as the step of a CI does."""
+    name, _, debug_id = module.partition("/")
+    symbols = f"MODULE Linux x86_64 {debug_id} {name}\nFUNC 1000 20 0 f\n"
+    archive = archive_of({f"{module}/{name}.sym": symbols})
     headers, files = {"Auth-Token": key}, {"symbols.zip": archive}
     url = f"{site.url}/upload/?build=7&branch=main"
     httpx.post(url, headers=headers, files=files, timeout=60).raise_for_status()
@@ -38,7 +40,7 @@ def test_first_upload_appears_and_then_its_use(site: BrowsedSite, developer: Tab
     page.locator("summary").filter(has_text="plain shell").click()
     expect(page.locator("#shell-secret")).to_have_text(f"export TECKEN_TOKEN={key}")
     expect(page.locator("#shell-step")).to_contain_text(f"curl -fsSO {site.url}/tecken-upload.pyz")
-    send(site, key)
+    send(site, key, MODULE)
     expect(first).to_contain_text("It works")
     expect(first).to_contain_text("1 of 1 module was missing before, in 1 request")
     expect(page.locator("#shell-step")).to_be_visible()
@@ -58,7 +60,7 @@ def test_look_again_works_without_scripts(site: BrowsedSite, tab_of: Open) -> No
     first.get_by_role("link", name="Look again").click()
     expect(first).to_contain_text("Waiting for the first upload with this token")
     assert key not in tab.page.content()
-    send(site, key)
+    send(site, key, OTHER)
     first.get_by_role("link", name="Look again").click()
     expect(first).to_contain_text("It works")
 

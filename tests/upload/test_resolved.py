@@ -238,3 +238,5 @@ def test_page_of_other_upload_says_that_nothing_was_missing(client: Client) -> N
     file_of(upload)
     page = client.get(f"/uploads/{upload.pk}/").content.decode()
     assert "1 module; none of them was missing before." in page
+    empty = client.get(f"/uploads/{upload_of(user, skipped_keys=['v1/a/AB/a.sym']).pk}/").content.decode()
+    assert "It has stored no new file." in empty
