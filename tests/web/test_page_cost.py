@@ -44,6 +44,7 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
+    "add-to-ci": Bound(45, 11, 8, 4),
     "api-docs": Bound(135, 22, 3, 4),
     "config": Bound(150, 38, 6, 5),
     "config-history": Bound(45, 11, 6, 4),
