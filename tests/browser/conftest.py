@@ -13,6 +13,8 @@ from tests.browser.people import log_in
 from tests.browser.site import DEVELOPER, OPERATOR, BrowsedSite
 
 Open = Callable[..., Tab]
+# Name of the property with the steps and seconds of a path (test_paths.py).
+WALKS = "path"
 
 expect.set_options(timeout=PATIENCE)
 
@@ -74,3 +76,10 @@ def operator(tab_of: Open) -> Tab:
 @pytest.fixture
 def developer(tab_of: Open) -> Tab:
     return tab_of(DEVELOPER)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the steps and seconds of each path."""
+    passed = terminalreporter.getreports("passed")
+    for text in [text for report in passed for name, text in report.user_properties if name == WALKS]:
+        terminalreporter.write_line(f"Path of a {text}")

@@ -41,6 +41,7 @@ def at(path: str) -> Callable[[Tab], object]:
 
 SCENES: dict[str, Callable[[Tab], object]] = {
     "home": at("/"),
+    "tour": at("/tour/"),
     "symbolicate": symbolicated,
     "explain": at(f"/explain/{LIBC}/"),
     "missing": at("/missing/"),
