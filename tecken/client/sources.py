@@ -101,6 +101,8 @@ def _run(command: list[str], *, is_symbol_file: bool) -> Iterator[str]:
             process.kill()
         errors.seek(0)
         reason = errors.read(MAX_REASON_BYTES).decode(errors="replace").strip()
+    if status and "--show-sources" in reason:
+        raise Unlisted(f"{Path(command[0]).name} here is too old: {NO_PROGRAM}")
     if status:
         raise Unlisted(f"{Path(command[0]).name} cannot list its source files: {reason or 'it was ended'}")
 

@@ -128,6 +128,17 @@ def test_program_that_fails_is_a_problem(root: Path, tmp_path: Path, monkeypatch
     assert list(map(str, found.problems)) == [f"{NATIVE / 'libnative.so'}: {reason}"]
 
 
+def test_old_dwarfdump_is_named_as_too_old(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, "llvm-dwarfdump", "echo \"Unknown argument '--show-sources'\" >&2; exit 1")
+    found = find([NATIVE / "libnative.so"])
+    assert list(bundle_sources(found.modules, root, tmp_path, found.problems)) == []
+    assert list(map(str, found.problems)) == [
+        f"{NATIVE / 'libnative.so'}: llvm-dwarfdump here is too old: {NO_PROGRAM}"
+    ]
+
+
 def test_native_file_without_a_program_is_a_problem(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ A frame begins with `#`, its number and its address. It ends with a file and an 
 file. Lines without a number end a stack, and one with a colon at its end names the next.
 
 The runtime has subtracted one from return addresses before it prints an address or an offset
-(StackTrace::Print calls GetPreviousInstructionPc), so nothing is subtracted.
+(StackTrace::Print calls GetPreviousInstructionPc), so nothing is subtracted. The offsets in a program that is
+not position-independent are its addresses, from which the image base is subtracted.
 
 Source: LLVM, compiler-rt/lib/sanitizer_common/sanitizer_stacktrace_libcdep.cpp and
 sanitizer_stacktrace_printer.cpp.
@@ -34,6 +35,12 @@ NO_MODULES = (
     "offsets in modules run the program with `{}_OPTIONS=symbolize=0`."
 )
 MAX_TITLE = 200
+# Of GNU ld for programs of 64 bits that are not position-independent. The report does not have it.
+FIXED_BASE = 0x400000
+FIXED = (
+    f"{{}} is not position-independent: {FIXED_BASE:#x}, the image base of GNU ld, was subtracted from its "
+    "addresses. If it was linked with another image base, its functions here are wrong."
+)
 OPTIONS = {
     "AddressSanitizer": "ASAN",
     "ThreadSanitizer": "TSAN",
@@ -50,8 +57,9 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not kind:
         return None
     table, threads, title, in_stack = text.table(), Threads(), "", False
+    fixed: set[str] = set()
     for line in text.lines:
-        frame = _frame(table, line)
+        frame = _frame(table, line, fixed)
         if frame is None:
             in_stack = False
             if line.endswith(":"):
@@ -62,7 +70,8 @@ def parse(text: ReportText) -> ParsedReport | None:
             title, in_stack = "", True
         threads.add(frame)
     remedy = ADD_BUILD_IDS if table() else NO_MODULES.format(OPTIONS.get(kind, "UBSAN"))
-    return ParsedReport(kind, table(), threads.with_frames(), reason, (), text.noted(table), remedy)
+    remarks = tuple(FIXED.format(name) for name in sorted(fixed))
+    return ParsedReport(kind, table(), threads.with_frames(), reason, remarks, text.noted(table), remedy)
 
 
 def _header(lines: list[str]) -> tuple[str, str]:
@@ -75,10 +84,16 @@ def _header(lines: list[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _frame(table: ModuleTable, line: str) -> ReportFrame | None:
+def _frame(table: ModuleTable, line: str, fixed: set[str]) -> ReportFrame | None:
+    """Return the frame in a line. The file of one that is not position-independent is added to `fixed`."""
     if match := FRAME.fullmatch(line):
-        place = parse_place(match[2])
-        return _placed(table, place) if place else table.frame(int(match[1], 16), _name(match[2]))
+        place, address = parse_place(match[2]), int(match[1], 16)
+        if place is None:
+            return table.frame(address, _name(match[2]))
+        if place.offset == address >= FIXED_BASE:
+            fixed.add(place.path.rpartition("/")[2])
+            place = place._replace(offset=address - FIXED_BASE)
+        return _placed(table, place)
     # ThreadSanitizer prints no addresses.
     if (match := FRAME_WITHOUT_ADDRESS.fullmatch(line)) and not line.startswith("#"):
         place = parse_place(match[1])
