@@ -22,6 +22,8 @@ from tests.web.api.people import key_of, person
 pytest_plugins = ["tests.support.upstreams"]
 pytestmark = pytest.mark.usefixtures("clear_redis_store")
 
+# A crash whose frames are in the samples.
+CRASH = BASE_DIR / "tests" / "symbolication" / "crash_reports" / "texts" / "asan.txt"
 SAMPLES = BASE_DIR / "tests" / "data" / "samples"
 # Programs that a machine with the tests may lack: their lines are left out.
 ELSEWHERE = ("minidump_stackwalk",)
@@ -54,6 +56,8 @@ def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_p
     lines = [line for line in block.splitlines() if not line.startswith(ELSEWHERE)]
     script = "set -euo pipefail\n" + "\n".join(lines).replace("https://symbols.example.com", site)
     key = key_of(person("me@example.com", "upload.upload_symbols"))
+    script = script.replace("TECKEN_TOKEN=...", f"TECKEN_TOKEN={key}")
+    (tmp_path / "crash.txt").write_text(CRASH.read_text())
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
@@ -64,7 +68,9 @@ def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_p
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    if page == "symbolicate":
+    if "crash.txt" in block:
+        assert "crash-c!by_price [/build/crash/src/crash.c:25]" in done.stdout
+    elif page == "symbolicate":
         text = (BASE_DIR / "docs" / "help" / "symbolicate.md").read_text()
         [answer] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
         assert json.loads(done.stdout) == json.loads(answer)
