@@ -132,8 +132,16 @@ def test_demo_repeated_request_has_the_same_response(demo: Demo, tmp_path: Path)
     assert cold["results"][0]["stacks"][0][0]["function"]
 
 
-def test_demo_example_of_the_home_page_is_symbolicated(demo: Demo) -> None:
+def test_demo_begins_with_the_guided_tour(demo: Demo) -> None:
     page = httpx.get(f"{demo.url}/", headers={"Accept": "text/html"}, timeout=30).text
+    assert "<h1>A crash, from addresses to functions</h1>" in page
+    assert "crash_cpp_price" in page
+
+
+def test_demo_example_of_the_home_page_is_symbolicated(demo: Demo) -> None:
+    # As somebody who has hidden the guided tour.
+    headers = {"Accept": "text/html", "Cookie": "tour=hidden"}
+    page = httpx.get(f"{demo.url}/", headers=headers, timeout=30).text
     [body] = re.findall(r"/symbolicate/v5 -d &#x27;(.*?)&#x27;</code>", page, re.DOTALL)
     frame = demo.symbolicate(json.loads(html.unescape(body))).json()["results"][0]["stacks"][0][0]
     assert frame["function"] == "crash_cpp_price"

@@ -148,7 +148,7 @@ def first(running_checkout: Path) -> Iterator[Terminal]:
 def test_first_start_shows_the_address_the_login_and_where_to_go(first: Terminal) -> None:
     box = re.findall(r"^  ([A-Z][a-z ]+?)  +(\S.*)$", first.text, re.MULTILINE)
     assert [title for title, _ in box] == ["Open", "Log in", "Upload", "Paste", "Log", "Stop"]
-    assert box[0][1] == f"{first.url}/"
+    assert box[0][1] == f"{first.url}/   (a guided tour)"
     assert "crash_cpp_price" in first.text
 
 
