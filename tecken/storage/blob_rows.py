@@ -30,7 +30,9 @@ What happens when a process is killed, or when both run at the same time:
 
 from __future__ import annotations
 
-from django.db import transaction
+from contextlib import suppress
+
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from tecken.errors import NotFound, Unavailable
@@ -39,6 +41,7 @@ from tecken.storage.models import Blob, SymbolFile
 from tecken.storage.port import FileContent, Stored
 
 RETRY_SECONDS = 1.0
+LOCK_TRIES = 20
 
 
 def refer(files: ObjectFiles, stored: Stored) -> Blob:
@@ -46,9 +49,7 @@ def refer(files: ObjectFiles, stored: Stored) -> Blob:
 
     Raises Unavailable when the content was deleted since it was stored.
     """
-    blob, _ = Blob.objects.select_for_update().get_or_create(
-        bucket_name=files.name, sha256=stored.blob, defaults={"size": stored.size}
-    )
+    blob = _lock(files, stored.blob, stored.size)
     present = _stat(files, stored.blob)
     if present is None:
         raise Unavailable(
@@ -73,9 +74,7 @@ def delete_if_unreferenced(files: ObjectFiles, digest: str) -> bool:
     """Delete content and its row unless a file refers to it; return whether it did. Raises Unavailable."""
     with transaction.atomic():
         # A row of its own for content without one, so that an upload of the same content waits here, too.
-        blob, _ = Blob.objects.select_for_update().get_or_create(
-            bucket_name=files.name, sha256=digest, defaults={"size": 0}
-        )
+        blob = _lock(files, digest, 0)
         if blob.files.exists():
             return False
         files.blobs.delete(digest)
@@ -102,6 +101,20 @@ def repair(files: ObjectFiles, blob: Blob) -> None:
         locked.files.all().delete()
         files.blobs.delete(locked.sha256)
         locked.delete()
+
+
+def _lock(files: ObjectFiles, digest: str, size: int) -> Blob:
+    """Return the locked row of content, which is created if there is none. Raises Unavailable."""
+    for _ in range(LOCK_TRIES):
+        # Another transaction may create the row first, and a third one delete it before it is read here.
+        with suppress(IntegrityError):
+            blob, _ = Blob.objects.select_for_update().get_or_create(
+                bucket_name=files.name, sha256=digest, defaults={"size": size}
+            )
+            return blob
+    raise Unavailable(
+        f"{files.name}: others store and delete the content {digest} all the time", RETRY_SECONDS
+    )
 
 
 def _stat(files: ObjectFiles, digest: str) -> Stored | None:
