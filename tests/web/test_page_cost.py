@@ -83,6 +83,9 @@ def weigh(page: bytes) -> Weight:
     return Weight(sum(map(len, parts)), sum(len(gzip.compress(part, 6)) for part in parts))
 
 
+OF_CONNECTIONS = {"AUTH", "CLIENT", "HELLO", "PING", "SELECT"}
+
+
 @contextmanager
 def counted_commands(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Collect the Redis commands of this process, in all its threads."""
@@ -139,4 +142,6 @@ def test_page_costs_no_more_than_its_bound(
     weight = weigh(response.content)
     assert weight.plain <= bound.plain * 1000
     assert weight.compressed <= bound.compressed * 1000
-    assert len(commands) <= bound.commands, commands
+    # A new connection sends some of its own, whenever an earlier test has closed the last one.
+    sent = [command for command in commands if command not in OF_CONNECTIONS]
+    assert len(sent) <= bound.commands, sent
