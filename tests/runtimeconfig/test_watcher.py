@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from threading import Event
 
 import pytest
@@ -169,13 +170,24 @@ def test_watcher_cut_during_a_change_misses_nothing(
 
 
 def test_watcher_without_message_finds_and_counts_a_change(
-    watch: Watch, process: Process, server: RedisServer, raw: redis.Redis
+    watch: Watch, process: Process, server: RedisServer, backend: RedisBackend, raw: redis.Redis
 ) -> None:
+    messages = counted("refresh", result="message")
     watch()
     wait_until(lambda: listeners(raw))
+    numbers = count(1)
+
+    def hear() -> bool:
+        number = next(numbers)
+        put(backend, number, symbolicate_max_jobs="10")
+        wait_until(lambda: process.snapshot.version == number)
+        return counted("refresh", result="message") > messages
+
+    # The server has a subscription a moment before the watcher counts what it misses.
+    wait_until(hear)
     missed = counted("missed_hints")
     with client(server.url, timeout=5, connect_timeout=5) as connected:
-        put(RedisBackend(connected, "another channel"), 1, symbolicate_max_jobs="20")
+        put(RedisBackend(connected, "another channel"), next(numbers), symbolicate_max_jobs="20")
         wait_until(lambda: jobs(process) == 20)
     wait_until(lambda: counted("missed_hints") - missed == 1)
 
