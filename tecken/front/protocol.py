@@ -139,7 +139,10 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a request, unless the application takes it: a task takes longer than a small response."""
         start = partial(super()._start_asgi_task, cycle, app)
-        if self._take is None or not self._take(cycle.scope, partial(_send, cycle, start)):
+        # The usual way waits for a client that does not read. What is taken is counted, so it is not left to
+        # that way afterwards.
+        take = None if cycle.flow.write_paused else self._take
+        if take is None or not take(cycle.scope, partial(_send, cycle, start)):
             start()
 
     def on_message_complete(self) -> None:
@@ -278,8 +281,7 @@ def respond(cycle: RequestResponseCycle, status: int, headers: Iterable[Header],
 
 def _send(cycle: RequestResponseCycle, start: Callable[[], None], response: Response | None) -> None:
     """Send the response to a request that the application took; without one, start the request."""
-    # The usual way waits for a client that does not read.
-    if response is None or cycle.flow.write_paused:
+    if response is None:
         start()
     else:
         respond(cycle, response.status, response.headers, response.whole[0])

@@ -581,6 +581,31 @@ def test_front_handles_a_taken_request_that_is_left_to_django() -> None:
     assert exchange(with_take(take), request).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_front_takes_no_request_of_a_client_that_does_not_read() -> None:
+    """A request that is taken is counted, so it must not come to the application, which counts it, too."""
+    body = bytes(8 << 20)
+    taken: list[str] = []
+    called: list[str] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        called.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    def take(scope: Any, send: Callable[[Response | None], None]) -> bool:
+        taken.append(scope["path"])
+        length = (b"Content-Length", b"%d" % len(body))
+        asyncio.get_running_loop().call_soon(send, Response(200, [length], [body]))
+        return True
+
+    first = b"GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    second = b"GET /second HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with serving(Front(application, 2, DEADLINES, take=take), send_buffer=1 << 16) as server:
+        received = server.exchange(first + second)
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert (taken, called) == (["/first"], ["/second"])
+
+
 def test_front_ignores_the_response_to_a_client_that_has_left() -> None:
     sends: list[Callable[[Response | None], None]] = []
     is_answered = threading.Event()
