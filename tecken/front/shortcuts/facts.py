@@ -80,8 +80,8 @@ class FactReader(Generic[W]):
             facts: dict[str, Fact | Unknown] = {}
             try:
                 facts = dict(zip(names, self._read(names), strict=True))
-            except Exception as error:  # noqa: BLE001 - the view of each request meets it, too
-                logger.debug("Cannot read what is known about files: %r", error)
+            except Exception:
+                logger.exception("Cannot read what is known about files; the view of each request does")
             # The loop is closed when the process ends.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._end, loop, batch, facts)

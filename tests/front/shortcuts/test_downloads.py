@@ -526,12 +526,13 @@ def test_error_of_one_batch_does_not_keep_the_next_waiting() -> None:
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_failed_read_leaves_everything_unknown() -> None:
+def test_failed_read_is_logged_and_leaves_everything_unknown(caplog: pytest.LogCaptureFixture) -> None:
     def read(_names: Sequence[str]) -> Facts:
         raise OSError("of a test")
 
     (settled,) = read_all(read, [[Request("a", "b")]])
     assert settled[1] == [Unknown(), Unknown()]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 # Through the front
