@@ -34,7 +34,7 @@ from tecken.storage.lookups import COUNTS, MAX_COUNTED_AT_ONCE, MissBatch, MissC
 from tecken.storage.port import parse_names
 from tecken.symbols.layouts import FileKey
 from tecken.upload.retention import Retention
-from tests.front.server import serving
+from tests.front.server import PATIENCE, serving
 from tests.front.shortcuts.both_ways import REQUEST_ID, Scope, counts, django, scope_of, values_of
 from tests.support.options import Override
 from tests.upload.natives import (
@@ -90,7 +90,7 @@ def ask(shortcut: DownloadShortcut, scopes: Sequence[Scope]) -> list[Response | 
                 future.set_result(None)
         return list(await asyncio.gather(*sent))
 
-    return asyncio.run(run())
+    return asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 def shortcut(scope: Scope) -> Response | None:
@@ -451,17 +451,20 @@ def read_all(
     """Return what is settled when the requests of each round come together."""
 
     async def run() -> list[tuple[Request, Facts]]:
-        settled: list[tuple[Request, Facts]] = []
-        reader: FactReader[Request] = FactReader(read, settled.extend)
+        settled: asyncio.Queue[tuple[Request, Facts]] = asyncio.Queue()
+
+        def settle(batch: Sequence[tuple[Request, Facts]]) -> None:
+            for pair in batch:
+                settled.put_nowait(pair)
+
+        reader: FactReader[Request] = FactReader(read, settle)
         for requests in rounds:
             for request in requests:
                 reader.add(request)
             await asyncio.sleep(0)
-        while len(settled) < sum(map(len, rounds)):
-            await asyncio.sleep(0.001)
-        return settled
+        return [await settled.get() for _ in range(sum(map(len, rounds)))]
 
-    return asyncio.run(run())
+    return asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 def test_facts_of_requests_at_the_same_time_take_one_read() -> None:
@@ -506,24 +509,22 @@ def test_facts_of_very_many_requests_take_several_reads() -> None:
 
 
 def test_error_of_one_batch_does_not_keep_the_next_waiting() -> None:
-    settled: list[object] = []
+    async def run() -> list[int]:
+        sizes: asyncio.Queue[int] = asyncio.Queue()
 
-    def settle(batch: Sequence[tuple[Request, Facts]]) -> None:
-        settled.append(batch)
-        raise OSError("of a test")
+        def settle(batch: Sequence[tuple[Request, Facts]]) -> None:
+            sizes.put_nowait(len(batch))
+            raise OSError("of a test")
 
-    async def run() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         reader: FactReader[Request] = FactReader(lambda names: [None for _ in names], settle)
         for number in range(2 * MAX_AT_ONCE):
             reader.add(Request(str(number)))
-        while len(settled) < 2:
-            await asyncio.sleep(0.001)
+        settled = [await sizes.get() for _ in range(2)]
         reader.add(Request("last"))
-        while len(settled) < 3:
-            await asyncio.sleep(0.001)
+        return [*settled, await sizes.get()]
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    assert asyncio.run(asyncio.wait_for(run(), PATIENCE)) == [MAX_AT_ONCE, MAX_AT_ONCE, 1]
 
 
 def test_failed_read_is_logged_and_leaves_everything_unknown(caplog: pytest.LogCaptureFixture) -> None:
