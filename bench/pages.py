@@ -20,7 +20,6 @@ import httpx
 from bench import rig
 
 HTML = {"Accept": "text/html"}
-TICKS = os.sysconf("SC_CLK_TCK")
 # The first requests fill the caches of the process.
 WARM_REQUESTS = 5
 
@@ -65,19 +64,10 @@ def measure(client: httpx.Client, process: int, path: str, requests: int) -> tup
     """Return the CPU milliseconds of a request and the kilobytes of its response."""
     for _ in range(WARM_REQUESTS):
         content = client.get(path).content
-    before = cpu_seconds(process)
+    before = rig.cpu_seconds(process)
     for _ in range(requests):
         client.get(path)
-    return f"{1000 * (cpu_seconds(process) - before) / requests:.1f}", f"{len(content) / 1000:.1f}"
-
-
-def cpu_seconds(process: int) -> float:
-    """Return the CPU time that a process and its living children have used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    # Fields 14 and 15 of proc_pid_stat(5); the split begins with the third field.
-    own = (int(fields[11]) + int(fields[12])) / TICKS
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    return f"{1000 * (rig.cpu_seconds(process) - before) / requests:.1f}", f"{len(content) / 1000:.1f}"
 
 
 if __name__ == "__main__":
