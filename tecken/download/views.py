@@ -211,8 +211,7 @@ def missing_file(wanted: FileRequest | BuildIdRequest) -> CountedMiss | None:
     """Return how a file is counted that no place has; None for one that is not counted."""
     if isinstance(wanted, BuildIdRequest):
         # Clients request a section before the file that has it.
-        miss = Miss("", "", "", wanted.build_id.upper())
-        return None if wanted.section else CountedMiss(miss, Requester.DEBUGINFOD)
+        return None if wanted.section else CountedMiss(_miss(wanted), Requester.DEBUGINFOD)
     # SymSrv requests the compressed forms of a file, too, which would count it more than once.
     is_native = wanted.key.file_type is not FileType.OTHER and not (wanted.is_cabinet or wanted.is_msfz)
     if is_ignored(wanted.key) or not (wanted.is_symbols or is_native):
@@ -239,7 +238,9 @@ def build_id_to_keep(wanted: FileRequest) -> str:
     return ""
 
 
-def _miss(wanted: FileRequest) -> Miss:
+def _miss(wanted: FileRequest | BuildIdRequest) -> Miss:
+    if isinstance(wanted, BuildIdRequest):
+        return Miss("", "", "", wanted.build_id.upper())
     if wanted.key.debug_file in NAMELESS:
         return Miss("", "", "", wanted.given_id)
     if wanted.looks_like_debug_id:
@@ -252,13 +253,12 @@ def _miss(wanted: FileRequest) -> Miss:
 
 def _respond_by_build_id(parse: ParseBuildId, request: HttpRequest, **names: str) -> HttpResponseBase:
     wanted = parse(request.GET, **names)._replace(hops=count_hops(request.headers))
-    miss = Miss("", "", "", wanted.build_id.upper())
     try:
         response = _serve_elf(request, wanted)
     except NotFound:
         _count(missing_file(wanted))
         raise
-    _note_use(request, miss)
+    _note_use(request, _miss(wanted))
     return response
 
 
