@@ -127,7 +127,7 @@ def pinned(subject: Subject | None = None, texts: Mapping[str, str] | None = Non
 
 
 class ValuesInForce(NamedTuple):
-    """ValuesInForce of one version; `are_for_all` tells that they are the same for every requester."""
+    """Values of one version; `are_for_all` tells that they are the same for every requester."""
 
     options: Options
     version: int

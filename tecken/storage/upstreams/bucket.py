@@ -1,4 +1,4 @@
-"""Files of upstreams in buckets and directories, with the interface of `HttpTransport`."""
+"""Files of upstreams in buckets and directories, with the interface of `FileTransport`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class BucketTransport:
         self._limits = limits
 
     def new_deadline(self) -> float:
-        """Return when fetches that begin now must have ended, as `HttpTransport.new_deadline` does."""
+        """Return when fetches that begin now must have ended, as `FileTransport.new_deadline` does."""
         return time.monotonic() + self._limits().deadline
 
     @contextmanager
     def get(self, path: str, ends: float = math.inf) -> Iterator[Iterator[bytes]]:
-        """Read a file, in chunks as `SymbolSource.open` describes them."""
+        """Read a file, as `FileTransport.get` describes it."""
         max_bytes = self._limits().max_bytes
         ends = min(ends, self.new_deadline())
         self._check_deadline(ends)
@@ -50,7 +50,7 @@ class BucketTransport:
         yield self._read(self._bucket.chunks(found), ends)
 
     def check(self, path: str, hops: int = 0) -> None:  # noqa: ARG002 - a bucket passes nothing on
-        """Return if a file is there, otherwise raise NotFound or Unavailable."""
+        """Return if a file is there, as `FileTransport.check` does."""
         self._refuse_device(path)
         self._bucket.head(path)
 

@@ -162,7 +162,7 @@ def _tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-# FileTransport
+# Transport
 
 USER_AGENT = f"tecken/{__version__}"
 # Entry of this program in the header Via.
@@ -226,7 +226,7 @@ class HttpTransport:
         self._breaker = CircuitBreaker(self.name, FAILURES, rest, clock)
 
     def new_deadline(self) -> float:
-        """Return when fetches that begin now must have ended, in the seconds of `time.monotonic()`."""
+        """Return when fetches that begin now must have ended, as `FileTransport.new_deadline` does."""
         return time.monotonic() + self._limits().deadline
 
     @contextmanager
@@ -239,10 +239,7 @@ class HttpTransport:
             yield self._body(response, limits, ends)
 
     def check(self, path: str, hops: int = 0) -> None:
-        """Return if a file is there, otherwise raise NotFound or Unavailable.
-
-        `hops` is the number of servers that have passed on the request which this is for.
-        """
+        """Return if a file is there, as `FileTransport.check` does."""
         limits = self._limits()
         # A GET, because not every server supports HEAD. The body is not read.
         with self._guarded():
