@@ -49,8 +49,9 @@ class BucketTransport:
             raise TooLarge(f"{self.name}: a file of more than {max_bytes} bytes")
         yield self._read(self._bucket.chunks(found), ends)
 
-    def check(self, path: str, hops: int = 0) -> None:  # noqa: ARG002 - a bucket passes nothing on
+    def check(self, path: str, hops: int = 0, ends: float = math.inf) -> None:  # noqa: ARG002 - a bucket passes nothing on
         """Return if a file is there, as `FileTransport.check` does."""
+        self._check_deadline(ends)
         self._refuse_device(path)
         self._bucket.head(path)
 

@@ -238,12 +238,13 @@ class HttpTransport:
             self._refuse_oversize(int(response.headers.get("Content-Length", 0)), limits)
             yield self._body(response, limits, ends)
 
-    def check(self, path: str, hops: int = 0) -> None:
+    def check(self, path: str, hops: int = 0, ends: float = math.inf) -> None:
         """Return if a file is there, as `FileTransport.check` does."""
         limits = self._limits()
+        ends = min(ends, time.monotonic() + limits.deadline)
         # A GET, because not every server supports HEAD. The body is not read.
         with self._guarded():
-            self._fetch(path, limits, time.monotonic() + limits.deadline, loop_headers(hops + 1)).close()
+            self._fetch(path, limits, ends, loop_headers(hops + 1)).close()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

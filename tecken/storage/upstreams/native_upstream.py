@@ -63,9 +63,10 @@ class NativeUpstream:
     def locate(self, file: ServedFile) -> str:
         """Return the path of a file, as `Upstream.locate` does."""
         missing: NotFound = NotAsked(f"{self._reader.name}: not asked, it has {self._layout.content}")
+        ends = self._reader.transport.new_deadline()
         for path in self._served_paths(file):
             try:
-                self._reader.transport.check(path, file.hops)
+                self._reader.transport.check(path, file.hops, ends)
             except NotFound as error:
                 missing = error
             else:

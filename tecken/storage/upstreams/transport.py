@@ -25,10 +25,11 @@ class FileTransport(Protocol):
         """
         ...
 
-    def check(self, path: str, hops: int = 0) -> None:
+    def check(self, path: str, hops: int = 0, ends: float = math.inf) -> None:
         """Return if a file is there, otherwise raise NotFound or Unavailable.
 
-        `hops` is the number of servers that have passed on the request which this is for.
+        `ends` is a deadline that several checks share, as that of `get`. `hops` is the number of servers that
+        have passed on the request which this is for.
         """
         ...
 

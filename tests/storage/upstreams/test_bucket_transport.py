@@ -12,6 +12,7 @@ from pytest_django import Settings
 from tecken.errors import NotFound, TooLarge, Unavailable
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.port import FetchLimits
+from tecken.storage.upstreams import bucket
 from tecken.storage.upstreams.bucket import BucketTransport
 from tecken.symbols.ids import ObjectId
 from tests.storage.upstreams.natives import ELF_MODULE, PDB_MODULE, Natives, natives_of
@@ -80,13 +81,23 @@ def test_symstore_directory_is_read_in_any_case(
 def test_symstore_bucket_is_read_as_requested_and_in_lower_case(
     request: pytest.FixtureRequest, natives: Natives, path: str, tiers: bool
 ) -> None:
-    bucket = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
+    store = bucket_for(f"s3://{request.getfixturevalue('s3_bucket').name}/symbols", create=False)
     if tiers:
-        bucket.put("index2.txt", [b"two tiers"])
+        store.put("index2.txt", [b"two tiers"])
     prefix = f"{path[:2]}/" if tiers else ""
-    bucket.put(prefix + path, [cabinet(PDB) if path.endswith("_") else PDB])
+    store.put(prefix + path, [cabinet(PDB) if path.endswith("_") else PDB])
     module = ObjectId("Native.pdb", WINDOWS_ID) if path.islower() else PDB_MODULE
-    assert text(natives, "symsrv", module, BucketTransport(bucket)).startswith("MODULE windows")
+    assert text(natives, "symsrv", module, BucketTransport(store)).startswith("MODULE windows")
+
+
+def test_names_of_a_large_directory_are_compared_up_to_a_bound(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(directory, "name", b"")
+    assert bucket.find_spelling(directory, "NAME") == "name"
+    monkeypatch.setattr(bucket, "MAX_ENTRIES", 0)
+    assert bucket.find_spelling(directory, "NAME") == "NAME"
+    assert bucket.find_spelling(directory, "name") == "name"
 
 
 def test_build_id_links_lead_to_files_elsewhere(natives: Natives, directory: Path) -> None:
@@ -139,6 +150,8 @@ def test_deadline_that_has_passed_ends_the_fetch(directory: Path) -> None:
     transport = transport_of(directory)
     with pytest.raises(Unavailable, match="no answer in time"), transport.get("file", 0.0):
         pytest.fail("opened")
+    with pytest.raises(Unavailable, match="no answer in time"):
+        transport.check("file", ends=0.0)
     over = transport_of(directory, FetchLimits(deadline=-1.0))
     with pytest.raises(Unavailable, match="no answer in time"), over.get("file"):
         pytest.fail("opened")

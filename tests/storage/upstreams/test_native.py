@@ -24,7 +24,8 @@ from tecken.errors import (
     TooLarge,
     Unavailable,
 )
-from tecken.storage.port import NativeText, SymbolSource
+from tecken.storage.port import NativeText, ServedFile, SymbolSource
+from tecken.storage.upstreams.http import HttpTransport
 from tecken.storage.upstreams.native import NativeReader
 from tecken.symbols.ids import ObjectId, debug_ids_of_code_id
 from tecken.symbols.layouts import FileType
@@ -372,6 +373,24 @@ def test_all_fetches_of_a_module_have_one_deadline(
     with pytest.raises(NotFound):
         whole(natives.make_debuginfod(*(f"{BUILD_ID[:32]}{end:08}" for end in range(4))), ELF_MODULE)
     assert len(deadlines) == 8
+    assert len({*deadlines}) == 1
+
+
+def test_search_for_a_download_has_one_deadline(
+    upstream: HttpUpstream, natives: Natives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines = []
+    check = HttpTransport.check
+
+    def noted(transport: HttpTransport, path: str, hops: int, ends: float) -> None:
+        deadlines.append(ends)
+        check(transport, path, hops, ends)
+
+    monkeypatch.setattr(HttpTransport, "check", noted)
+    unified = natives.make("unified", *(f"{BUILD_ID[:32]}{end:08}" for end in range(4)))
+    with pytest.raises(NotFound):
+        unified.locate(ServedFile(FileType.SYMBOL_FILE, ELF_MODULE))
+    assert len(deadlines) == len(upstream.requests) == 4
     assert len({*deadlines}) == 1
 
 
