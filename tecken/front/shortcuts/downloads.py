@@ -61,8 +61,8 @@ UNUSUAL: Final = frozenset(
 PLAIN_PATH: Final = re.compile(rb"(/[A-Za-z0-9._+~@=,:-]+){3,6}")
 MAX_PATH_BYTES: Final = 512
 MAX_PLANS: Final = 2048
-"""URLs for which this process keeps the plan: a few kilobytes each. Django's resolver, which finds the view
-of a new one, takes longer than all the rest."""
+"""URLs for which this process keeps the plan. Django's resolver, which finds the view of a new one, takes
+longer than all the rest."""
 
 WITH_HTML: Final = b"text/html"
 

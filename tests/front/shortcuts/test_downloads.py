@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -57,6 +58,8 @@ UNKNOWN = f"/buildid/{'ab' * 20}/debuginfo"
 FILE = f"/buildid/{FRAMES_BUILD_ID}/debuginfo"
 NAMED = f"/frames.so/{FRAMES_ID}/frames.so"
 XUL = "xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2"
+# docs/security.md
+MAX_PLAN_BYTES = 32_000
 
 
 @pytest.fixture(autouse=True)
@@ -383,6 +386,25 @@ def test_plans_of_few_urls_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = DownloadShortcut()
     ask(ways, [scope_of(f"/a.pdb/{number:033X}/a.sym") for number in range(10)])
     assert len(ways._plans) == 3
+
+
+@pytest.mark.parametrize("some_id", ["{:032X}", "{:033X}", "{:040X}"])
+@pytest.mark.parametrize("ending", [".pdb", ".so"])
+def test_plan_of_the_longest_url_takes_little_memory(some_id: str, ending: str, builder: Uploader) -> None:
+    name = "x" * 200 + ending
+    file = f"{name.removesuffix('.pdb')}.sym"
+    paths = [f"/try/{name}/{some_id.format(number)}/{file}" for number in range(100)]
+    queries = [b"code_file=" + b"y" * (MAX_PATH_BYTES - len(path) - 10) for path in paths]
+    make_plan(paths[0], queries[0])
+    ways = DownloadShortcut()
+    tracemalloc.start()
+    try:
+        for path, query in zip(paths, queries, strict=True):
+            assert ways._plan(path.encode(), query)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size / len(paths) < MAX_PLAN_BYTES, size / len(paths)
 
 
 # Counts

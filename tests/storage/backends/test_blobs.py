@@ -243,6 +243,20 @@ def test_small_content_is_read_from_the_storage_once(files: ObjectFiles, bucket:
         pass
 
 
+def test_references_that_are_recalled_are_bounded(
+    bucket: CountingBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine may take longer than the usual time.
+    monkeypatch.setattr("tecken.storage.backends.files.RECALL_SECONDS", 600.0)
+    monkeypatch.setattr("tecken.storage.backends.files.MAX_RECALLED", 2)
+    files = ObjectFiles(bucket)
+    keys = [ONE._replace(debug_id=f"{number:033X}") for number in range(3)]
+    stored = [files.put(key, [b"small"]) for key in keys]
+    for key in keys:
+        whole(files, key)
+    assert [*map(files.recall, keys, stored)] == [None, b"small", b"small"]
+
+
 def test_small_content_that_was_damaged_is_not_intact(bucket: CountingBucket) -> None:
     content = FileContent(5, sha256(b"small").hexdigest())
     blobs = Blobs(bucket)

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, TooLarge, Unavailable
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.port import FetchLimits, NativeText, SymbolSource
+from tecken.storage.port import FetchLimits, NativeText, ServedFile, SymbolSource, Upstream
 from tecken.storage.search import SourceChain
 from tecken.storage.upstreams import addresses, http
 from tecken.storage.upstreams.bucket import BucketTransport
@@ -77,6 +77,9 @@ FILES = {
 # A directory has no bodies without an end.
 SERVERS = ("http", "s3")
 TRANSPORTS = (*SERVERS, "directory")
+MAX_REQUESTS = {"http": 4, "s3": 8, "directory": 0}
+"""Requests for a module of one id. In a bucket, two ask whether a store of symstore has tiers."""
+MAX_REQUESTS_OF_A_DOWNLOAD = {"http": 1, "s3": 6, "directory": 0}
 
 
 class Hostile(NamedTuple):
@@ -84,7 +87,7 @@ class Hostile(NamedTuple):
 
     file: File
     place: str
-    source: SymbolSource
+    source: Upstream
     send: Callable[[Reply], None]
     requests: Callable[[], int]
     open_files: Callable[[], list[str]]
@@ -189,7 +192,16 @@ def test_right_file_is_read(hostile: Hostile) -> None:
 
 def test_absent_file_is_absent(hostile: Hostile) -> None:
     hostile.reason(NotFound)
+    assert hostile.requests() <= MAX_REQUESTS[hostile.place]
     hostile.check_next_is_asked()
+
+
+def test_search_for_a_download_makes_few_requests(hostile: Hostile) -> None:
+    for file_type in hostile.source.served_types:
+        before = hostile.requests()
+        with pytest.raises(NotFound):
+            hostile.source.locate(ServedFile(file_type, hostile.file.module))
+        assert hostile.requests() - before <= MAX_REQUESTS_OF_A_DOWNLOAD[hostile.place]
 
 
 def test_file_of_another_build_has_both_ids_in_its_reason(hostile: Hostile) -> None:
