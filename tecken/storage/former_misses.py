@@ -24,9 +24,9 @@ from tecken.symbols.ids import GUID_DIGITS
 WATCHED_SECONDS: Final = 30 * 86_400
 # A process sends an id once in this time, so that a busy module costs no round trip with each request.
 NOTED_SECONDS: Final = 60.0
-# Ids that a process remembers as noted, some 2 MB.
+# Ids that a process remembers as noted.
 MAX_NOTED: Final = 10_000
-# Ids of one request that are sent: a round trip with as many takes some milliseconds.
+# Ids of one request that are sent, in one round trip.
 MAX_SENT: Final = 1_000
 
 

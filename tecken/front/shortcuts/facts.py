@@ -27,7 +27,7 @@ Read = Callable[[Sequence[str]], Facts]
 UNKNOWN: Final = Unknown()
 
 MAX_AT_ONCE: Final = 256
-"""Requests of one round trip, which takes a millisecond then."""
+"""Requests of one round trip: the others do not wait for a longer reply."""
 
 
 class Waiting(Protocol):
