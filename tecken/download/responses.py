@@ -21,7 +21,7 @@ from tecken.errors import InvalidInput, MalformedPageFile, NotFound, TeckenError
 from tecken.http.responses import ByteRange, Unsatisfiable, accepts_gzip, error_reply, parse_range
 from tecken.storage.backends.files import ObjectFiles, gzip_chunks
 from tecken.storage.port import Upstream
-from tecken.storage.search import ConvertedSymbols, OwnFile, UpstreamFile
+from tecken.storage.search_places import ConvertedSymbols, OwnFile, UpstreamFile
 from tecken.storage.source_code import StoredSource, open_source
 from tecken.symbols.decompression import decompress
 from tecken.symbols.formats.pdb import PACKED_MAGIC

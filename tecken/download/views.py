@@ -32,14 +32,8 @@ from tecken.storage import services as storage_services
 from tecken.storage.former_misses import watched_id
 from tecken.storage.lookups import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
-from tecken.storage.search import (
-    ConversionPending,
-    ConvertedSymbols,
-    Found,
-    OwnFile,
-    UpstreamFile,
-    absence_text,
-)
+from tecken.storage.search import absence_text
+from tecken.storage.search_places import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile
 from tecken.storage.source_code import find_source
 from tecken.storage.upstreams.http import count_hops
 from tecken.symbols.ids import ObjectId, build_id_of, debug_ids_of_code_id, is_zero_debug_id

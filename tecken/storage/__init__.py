@@ -6,6 +6,8 @@
     backends/          uploaded files, page files and staging in a bucket, a directory or memory
     upstreams/         other symbol servers and buckets
     search.py          Search: the one order of all places
+    search_places.py   SearchPlace: one of them, and what is found there
+    source_chain.py    SourceChain: a symbol file from the first source; upstreams that can be off
     lookups.py         which files exist, the result of each source when a module was last searched for, and
                        counts of files that no place has, on redis-cache
     native.py          NativeSymbols: symbols of uploaded native files, found by their ids

@@ -33,7 +33,8 @@ from tecken.storage.lookups import (
     Requester,
 )
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
-from tecken.storage.search import Off, Search, SourceChain, SwitchableSource
+from tecken.storage.search import Search
+from tecken.storage.source_chain import Off, SourceChain, SwitchableSource
 from tecken.storage.upstreams.bucket import BucketTransport
 from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry, join_platforms
 from tecken.storage.upstreams.http import HttpTransport

@@ -7,7 +7,7 @@ import pytest
 from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.lookups import SourceResult
-from tecken.storage.search import SourceChain
+from tecken.storage.source_chain import SourceChain
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

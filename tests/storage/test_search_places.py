@@ -15,15 +15,9 @@ from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
 from tecken.storage.lookups import PresenceCache, PresenceLifetimes
 from tecken.storage.port import BuildIdRequest, ElfPart, FileRequest, parse_names
-from tecken.storage.search import (
-    ConvertedSymbols,
-    Found,
-    OtherName,
-    OwnFile,
-    Search,
-    SwitchableSource,
-    UpstreamFile,
-)
+from tecken.storage.search import Search
+from tecken.storage.search_places import ConvertedSymbols, Found, OtherName, OwnFile, UpstreamFile
+from tecken.storage.source_chain import SwitchableSource
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import FileKey, symbol_file
 

@@ -4,7 +4,7 @@ import pytest
 
 from tecken.errors import NotFound, SourceDisabled, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import SourceChain, SwitchableSource
+from tecken.storage.source_chain import SourceChain, SwitchableSource
 from tecken.symbols.ids import ObjectId
 
 MODULE = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

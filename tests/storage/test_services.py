@@ -6,8 +6,8 @@ import pytest
 
 from tecken.errors import NotFound, Unavailable
 from tecken.storage.port import FetchLimits
-from tecken.storage.search import SourceChain
 from tecken.storage.services import own_files_for, page_files_for, upstream_for, upstreams_for
+from tecken.storage.source_chain import SourceChain
 from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file

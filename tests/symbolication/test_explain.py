@@ -23,7 +23,8 @@ from tecken.storage.lookups import (
     upstream_file_key,
 )
 from tecken.storage.port import ElfPart, Stored
-from tecken.storage.search import Search, SwitchableSource
+from tecken.storage.search import Search
+from tecken.storage.source_chain import SwitchableSource
 from tecken.store.page_store import MemoryPageStore
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.queue import CeleryConversionQueue

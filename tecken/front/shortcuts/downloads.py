@@ -44,7 +44,7 @@ from tecken.runtimeconfig.snapshot import Subject
 from tecken.storage import services as storage_services
 from tecken.storage.lookups import Fact, Requester, Unknown, is_counted, miss_field
 from tecken.storage.port import BuildIdRequest, FileRequest
-from tecken.storage.search import OwnFile, SearchPlace
+from tecken.storage.search_places import OwnFile, SearchPlace
 from tecken.symbols.ids import WHOLE_BUILD_ID
 from tecken.symbols.layouts import FileType
 

@@ -10,7 +10,7 @@ from tecken import services
 from tecken.errors import NotAsked, SourceDisabled
 from tecken.storage import services as storage_services
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.search import SwitchableSource
+from tecken.storage.source_chain import SwitchableSource
 from tecken.storage.upstreams.entry import PRESETS, UpstreamEntry, join_platforms
 from tecken.storage.upstreams.native_upstream import NativeUpstream
 from tecken.storage.upstreams.symbol_files import SymbolFileUpstream

@@ -16,7 +16,7 @@ from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, TooLar
 from tecken.storage.backends.bucket import bucket_for
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.port import FetchLimits, NativeText, ServedFile, SymbolSource, Upstream
-from tecken.storage.search import SourceChain
+from tecken.storage.source_chain import SourceChain
 from tecken.storage.upstreams import addresses, http
 from tecken.storage.upstreams.bucket import BucketTransport
 from tecken.storage.upstreams.http import HttpTransport
