@@ -79,7 +79,7 @@ def parse_check_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _find_origin(options: argparse.Namespace) -> UploadOrigin:
-    """Return what the options tell, and for those that are not given, the CI system."""
+    """Return the origin from the options, and for those that are not given, from the CI system."""
     given = {name: getattr(options, name) for name in UploadOrigin._fields}
     return find_origin(os.environ)._replace(
         **{name: text for name, text in given.items() if text is not None}

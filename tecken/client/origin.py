@@ -77,7 +77,7 @@ SYSTEMS: Final = (
 
 
 def find_origin(environment: Mapping[str, str]) -> UploadOrigin:
-    """Return what the variables of a CI system tell; empty texts outside of one."""
+    """Return the origin from the variables of a CI system; empty texts outside of one."""
     for system in SYSTEMS:
         if environment.get(system.marker):
             branches = (_fill(template, environment) for template in system.branch)
