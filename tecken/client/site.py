@@ -49,6 +49,7 @@ LASTING: Final = (501, 505)
 MAX_TEXT: Final = 300
 """Characters of a response in an error."""
 UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+AUTHORITY_HINT: Final = "SSL_CERT_FILE can name your authority's file"
 NO_SERVER: Final = "no Tecken server answers there; give its address, such as https://symbols.example.com"
 
 
@@ -171,7 +172,7 @@ class Site:
         """Return for stamina whether to try again, or after how many seconds."""
         if isinstance(error, Unreachable) and not self.has_responded:
             self._failures += 1
-            # A second wait of the same length would tell nothing new.
+            # A second wait of the same length would have the same result.
             is_timeout = isinstance(error.__cause__, httpx.TimeoutException)
             return self._failures < FIRST_ATTEMPTS and not is_timeout
         if isinstance(error, TryLater):
@@ -203,7 +204,7 @@ def _request(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.
     except httpx.TransportError as error:
         place = redact_url(url).partition("?")[0]
         if UNTRUSTED in str(error):
-            raise RequestRefused(f"{place}: {error}; SSL_CERT_FILE can name your authority's file") from error
+            raise RequestRefused(f"{place}: {error}; {AUTHORITY_HINT}") from error
         raise Unreachable(f"{method} {place}: {str(error) or type(error).__name__}") from error
     if (
         response.status_code >= 500 and response.status_code not in LASTING

@@ -17,7 +17,8 @@ from typing import Final
 import httpx
 
 from tecken.client import __version__
-from tecken.client.site import parse_retry_after
+from tecken.client.report import make_printable, print_lines
+from tecken.client.site import AUTHORITY_HINT, UNTRUSTED, load_authorities, parse_retry_after
 from tecken.errors import redact_url
 
 PATH: Final = "symbolicate/text"
@@ -45,7 +46,7 @@ needed.
 exit status:
    0  each report was symbolicated; modules without symbols are listed below its stacks
    1  a report was refused; the reason and the next step are on standard error
-   2  wrong usage, or no Tecken server answers at this address
+   2  wrong usage, no Tecken server answers at this address, or its certificate is not trusted
   75  the server is unreachable or busy: run the same command again
 """
 
@@ -55,7 +56,7 @@ class Refused(Exception):
 
 
 class NoServer(Exception):
-    """Error for an address at which no Tecken server is."""
+    """Error for an address at which no Tecken server is, or one whose certificate is not trusted."""
 
 
 class Busy(Exception):
@@ -64,6 +65,7 @@ class Busy(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Symbolicate each file and print the results. Return the exit status."""
+    make_printable(sys.stdout, sys.stderr)
     options = _options(arguments)
     status = DONE
     headers = {
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     has_titles = len(options.files) > 1 and not options.json
     try:
-        with httpx.Client(headers=headers, timeout=TIMEOUT) as client:
+        with httpx.Client(headers=headers, timeout=TIMEOUT, verify=load_authorities()) as client:
             for path in options.files:
                 try:
                     answer = _symbolicate(client, options.url, _read(path))
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     _print_error(f"{_name(path)}: {error}" if isinstance(error, Refused) else str(error))
                     status = SOME_FAILED
                 else:
-                    _print(f"==> {_name(path)} <==\n{answer}" if has_titles else answer)
+                    print_lines(f"==> {_name(path)} <==\n{answer}" if has_titles else answer)
     except NoServer as error:
         _print_error(str(error))
         return USAGE
@@ -110,7 +112,7 @@ def _symbolicate(client: httpx.Client, url: str, content: bytes) -> str:
 
     Raises:
         Refused: The server does not accept it.
-        NoServer: No Tecken server is at this address.
+        NoServer: No Tecken server is at this address, or its certificate is not trusted.
         Busy: All attempts are used up.
     """
     address = f"{url.rstrip('/')}/{PATH}"
@@ -138,6 +140,8 @@ def _post(client: httpx.Client, address: str, content: bytes) -> httpx.Response:
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise NoServer(f"{redact_url(address)}: {error}") from error
     except httpx.TransportError as error:
+        if UNTRUSTED in str(error):
+            raise NoServer(f"{redact_url(address)}: {error}; {AUTHORITY_HINT}") from error
         raise Busy(f"{redact_url(address)}: {str(error) or type(error).__name__}") from error
 
 
@@ -152,15 +156,6 @@ def _error(response: httpx.Response) -> str:
 
 def _name(path: Path) -> str:
     return "standard input" if path == STANDARD_INPUT else str(path)
-
-
-def _print(text: str) -> None:
-    """Print the text. A reader that has closed its end, such as `head`, does not change the exit status."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Without this, Python would fail again when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_error(message: str) -> None:

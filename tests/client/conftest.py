@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
 from tests.client.server import SymbolServer
+from tests.support.redis_server import free_port
+from tests.support.tls import Front, Papers, papers
 
 MakeSym = Callable[..., Path]
 
@@ -48,3 +51,18 @@ def make_sym(tmp_path: Path) -> MakeSym:
         return file
 
     return make
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Iterator[Papers]:
+    """Return an authority, and a certificate of it for 127.0.0.1."""
+    with papers() as made:
+        yield made
+
+
+@pytest.fixture
+def secure_url(server: SymbolServer, trusted: Papers) -> Iterator[str]:
+    """Return the address of the server behind TLS, with the certificate of that authority."""
+    port = free_port()
+    with closing(Front(trusted, port, int(server.url.rpartition(":")[2]))):
+        yield f"https://127.0.0.1:{port}"

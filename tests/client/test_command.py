@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from hashlib import md5
 from pathlib import Path
 
@@ -21,8 +20,7 @@ from tecken.client.__main__ import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
 from tests.client.conftest import MakeSym
 from tests.client.server import Reply, SymbolServer
-from tests.support.redis_server import free_port
-from tests.support.tls import Front, Papers, papers
+from tests.support.tls import Papers
 
 Output = pytest.CaptureFixture[str]
 KEY = f"libx.so/{'A' * 33}/libx.so.sym"
@@ -579,20 +577,6 @@ def test_command_server_under_maintenance_is_tried_again(
     server.script[WHO] = [Reply(503, {"error": "Under maintenance"}), server.reply(WHO)]
     assert main([str(sym)]) == DONE
     assert "503 Under maintenance; trying again" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def trusted() -> Iterator[Papers]:
-    """Return an authority, and a certificate of it for 127.0.0.1."""
-    with papers() as made:
-        yield made
-
-
-@pytest.fixture
-def secure_url(server: SymbolServer, trusted: Papers) -> Iterator[str]:
-    port = free_port()
-    with closing(Front(trusted, port, int(server.url.rpartition(":")[2]))):
-        yield f"https://127.0.0.1:{port}"
 
 
 def test_command_server_with_a_certificate_of_an_authority_of_the_system_is_trusted(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,9 @@ from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tests.client.server import Reply, SymbolServer
 from tests.support.redis_server import free_port
+from tests.support.tls import Papers
 
+pytest_plugins = ["tests.client.site"]
 TEXT = "POST /symbolicate/text"
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
@@ -135,6 +136,37 @@ def test_wrong_url_is_status_2(monkeypatch: pytest.MonkeyPatch, capsys: Output, 
     assert main(["--url", url]) == USAGE
 
 
+def test_server_with_a_certificate_of_an_authority_of_the_system_is_trusted(
+    server: SymbolServer, secure_url: str, trusted: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script[TEXT] = Reply(said=b"Kind: gdb\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted.authority))
+    give_input(monkeypatch, b"a crash")
+    assert main(["--url", secure_url]) == DONE
+
+
+def test_server_with_a_certificate_of_no_known_authority_is_status_2(
+    secure_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    give_input(monkeypatch, b"a crash")
+    assert main(["--url", secure_url]) == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "CERTIFICATE_VERIFY_FAILED" in line
+    assert "SSL_CERT_FILE" in line
+
+
+def test_characters_that_a_console_does_not_have_are_escaped(
+    server: SymbolServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script[TEXT] = Reply(said="operator\u2026\n".encode())
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp437")
+    monkeypatch.setattr(sys, "stdout", console)
+    give_input(monkeypatch, b"a crash")
+    assert main([]) == DONE
+    console.seek(0)
+    assert console.read() == "operator\\u2026\n"
+
+
 def test_missing_url_is_status_2(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.delenv("TECKEN_URL", raising=False)
     with pytest.raises(SystemExit) as ended:
@@ -151,33 +183,24 @@ def test_help_lists_the_exit_statuses(capsys: Output) -> None:
 
 
 @pytest.fixture
-def site(
-    live_server: LiveServer,
-    tmp_path: Path,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    clear_redis_store: None,
-) -> Iterator[LiveServer]:
-    """Return a site with the symbols of the sample program."""
-    settings.STORAGE_URL = (tmp_path / "storage").as_uri()
+def site_with_symbols(site: LiveServer, settings: Settings) -> LiveServer:
+    """Return the site with the symbols of the sample program."""
     settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
     services.discard_all()
     symbolication_services.converter().convert(ObjectId.parse(*CRASH_C))
-    monkeypatch.setenv("TECKEN_URL", live_server.url)
-    yield live_server
-    services.discard_all()
+    return site
 
 
-def test_live_site_symbolicates_a_report(
-    site: LiveServer, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
+@pytest.mark.usefixtures("site_with_symbols")
+def test_live_site_symbolicates_a_report(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     give_input(monkeypatch, f"{' '.join(CRASH_C)} 0x1205\n".encode())
     assert main([]) == DONE
     assert "crash-c!by_price [/build/crash/src/crash.c:25]" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("site_with_symbols")
 def test_live_site_names_the_kind_of_a_text_without_modules(
-    site: LiveServer, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     give_input(monkeypatch, b"#0  0x0000555555555205 in ?? ()\n")
     assert main([]) == SOME_FAILED
