@@ -11,9 +11,6 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-# The alias exports it: templates and pages import it from here.
-from tecken.symbolication.symbolicated import explanation_address as explanation_address  # noqa: PLC0414
-
 LONGEST_NAME = 240
 UNITS = ("B", "KB", "MB", "GB", "TB")
 

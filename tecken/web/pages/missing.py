@@ -30,12 +30,12 @@ from tecken.storage.models import FetchedModule, SymbolFile, module_of
 from tecken.storage.native import find_parents_if_any
 from tecken.storage.port import GUID_AND_AGE
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.symbolicated import explanation_address
 from tecken.symbols.ids import ObjectId, code_id, file_name
 from tecken.symbols.pagefile.file import Header
 from tecken.web.api.symbols import FILTERS, MissingFilters
 from tecken.web.api.uploads import AUDITOR
 from tecken.web.auth import OPERATE, VIEW_UPLOADS, Group, SitePage, open_page, page
-from tecken.web.formatting import explanation_address
 from tecken.web.identifiers import find_modules, find_same_guid, normal_id
 from tecken.web.lists import ORDER_PARAMETERS, PageList, combine_filters, load_list
 from tecken.web.module_facts import find_remedy_of_explained

@@ -40,10 +40,11 @@ from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
 from tecken.store.access_counts import ModuleHits, PageRequests, busiest, busiest_pages
 from tecken.store.miss_ratio import Entries
+from tecken.symbolication.symbolicated import explanation_address
 from tecken.symbols.ids import ObjectId
 from tecken.web.auth import OPERATE, Group, SitePage, need, page
 from tecken.web.charts import MARKS, Axis, ChartFrame, Tick, Tile, Timeline, draw_timeline, treemap
-from tecken.web.formatting import escape_invisible, explanation_address, percent, size
+from tecken.web.formatting import escape_invisible, percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
 
 WIDTH, HEIGHT = 640, 300

@@ -36,12 +36,12 @@ from tecken.symbolication.api.answer import V5
 from tecken.symbolication.api.schema import Job
 from tecken.symbolication.api.views import parts
 from tecken.symbolication.service import symbolicate
+from tecken.symbolication.symbolicated import explanation_address
 from tecken.symbolication.trace import Trace
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.pagefile.file import Header
 from tecken.web.auth import Group, SitePage, open_page
 from tecken.web.charts import ActivityCurve, load_activity
-from tecken.web.formatting import explanation_address
 from tecken.web.pages.docs import site_address
 from tecken.web.pages.explanation import Conclusion, SourceState, decide, list_sources
 from tecken.web.pages.store import MissRatioChart, draw_curve

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from tecken.download.models import MissingSymbol
 from tecken.storage.models import SymbolFile
+from tecken.symbolication.symbolicated import explanation_address
 from tecken.symbols.layouts import below_root
 from tecken.web import formatting
 from tecken.web.api.uploads import address_of
@@ -90,18 +91,14 @@ def login_url(context: Context) -> str:
 @register.filter
 def file_explanation(file: SymbolFile) -> str:
     """Return the address that explains a file's module, or "" if the module is not known."""
-    return (
-        formatting.explanation_address(file.debug_file, file.debug_id)
-        if file.debug_file and file.debug_id
-        else ""
-    )
+    return explanation_address(file.debug_file, file.debug_id) if file.debug_file and file.debug_id else ""
 
 
 @register.filter
 def missing_explanation(row: MissingSymbol) -> str:
     """Return the address that explains a missing module by its debug id or code id, or "" without either."""
     if row.debug_file and row.debug_id:
-        return formatting.explanation_address(row.debug_file, row.debug_id)
+        return explanation_address(row.debug_file, row.debug_id)
     if row.code_file and row.code_id:
         return f"/explain/?{urlencode({'code_file': row.code_file, 'code_id': row.code_id})}"
     if row.code_id:
