@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import product
 from typing import Any
@@ -22,8 +22,11 @@ from playwright.sync_api import (
 PATIENCE = 20_000  # milliseconds: a busy machine fails nothing
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OF_A_STATUS = "Failed to load resource: the server responded with a status of"
+IMPACTS = ("minor", "moderate", "serious", "critical")
+SERIOUS = ("serious", "critical")
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 375, "height": 780}}
 SCHEMES = ("light", "dark")
+ANIMATIONS_END = "Promise.allSettled(document.getAnimations().map(animation => animation.finished))"
 
 axe = Axe()
 
@@ -65,19 +68,26 @@ class Tab:
         """Bytes of content that came for what is open, as it was sent."""
         return sum(int(answer.request.sizes()["responseBodySize"]) for answer in self._answers)
 
-    def barriers(self) -> list[str]:
-        """Return everything that axe finds, down to the minor ones."""
+    def barriers(self, impacts: Collection[str] = IMPACTS) -> list[str]:
+        """Return what axe finds: everything, or what has one of these impacts on people."""
         found: list[dict[str, Any]] = axe.run(self.page).response["violations"]
-        return [f"{one['id']} ({one['help']}): {node['html']}" for one in found for node in one["nodes"]]
+        return [
+            f"{one['id']} ({one['help']}): {node['html']}"
+            for one in found
+            if one["impact"] in impacts
+            for node in one["nodes"]
+        ]
 
-    def barriers_anywhere(self) -> list[str]:
+    def barriers_anywhere(self, impacts: Collection[str] = IMPACTS) -> list[str]:
         """Return what axe finds, and what is beside the screen, on each screen in each colour scheme."""
         found = []
         for (screen, size), scheme in product(SCREENS.items(), SCHEMES):
             self.page.set_viewport_size(size)
             self.page.emulate_media(color_scheme=scheme)
+            # Django's admin fades from one colour to the other, and the contrast is too low meanwhile.
+            self.page.evaluate(ANIMATIONS_END)
             wide = self.sideways()
-            found += [f"{screen}, {scheme}: {barrier}" for barrier in self.barriers()]
+            found += [f"{screen}, {scheme}: {barrier}" for barrier in self.barriers(impacts)]
             found += [f"{screen}, {scheme}: {wide} pixels beside the screen"] if wide > 0 else []
         return found
 
