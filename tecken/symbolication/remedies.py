@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 LONGEST_ARGUMENT: Final = 100
-# Parts of reasons that `tecken.symbolication.conversion` and `tecken.storage` write.
-OTHER_BUILD: Final = ("of another build", "it has the debug id", " file that it has sent has the ")
-OVER_LIMIT: Final = ("more than", "longer than", "at most", "may not pass")
+# Parts of reasons that `tecken.symbolication.conversion`, `tecken.storage` and `tecken.symbols` write. The
+# tests make these errors happen, so that a reason cannot be reworded unnoticed.
+OTHER_BUILD: Final = ("of another build", " file that it has sent has the ")
+# Of the limit symbol_max_bytes. An operator cannot raise other ones, such as that of the bytes in a line.
+OVER_LIMIT: Final = ("symbol file is longer than ", " file of more than ", " bytes, at most ")
 SWITCHES: Final = "/config/#sources_off"
 
 
@@ -116,7 +118,7 @@ def _remedies_of_files(facts: ModuleFacts, site: str) -> Iterator[Remedy]:
             yield Remedy("wrong id", text, upload)
         if "too large" in facts.results or any(part in facts.reason for part in OVER_LIMIT):
             yield TOO_LARGE
-        text = f"Its symbol file is malformed ({facts.reason}); make it again, and check it"
+        text = f"Its symbol file cannot be used ({facts.reason}); make it again, and check it"
         yield Remedy("malformed", text, f"tecken-upload check {_argument(facts.debug_file)}")
     if facts.is_unfinished:
         yield Remedy("unfinished upload", "Its upload has not finished; run the upload again", upload)
