@@ -3,10 +3,12 @@
     ./app(+0x1131)[0x564d4ae66131]
     /lib/libc.so.6(__libc_start_main+0x85) [0x7fad3b061305]
     Binary file "/usr/bin/python3", at _Py_DumpStack+0x3f [0x564d4ae66131]
+    ./fixed() [0x401131]
 
 An offset without a function is one into the module. With a function it is one into the function: then the
-address in brackets is used, and the base of the module from another of its frames or from its mappings. Build
-ids come from lines that list them (`report_text`).
+address in brackets is used, and the base of the module from another of its frames or from its mappings.
+Empty parentheses mean a program that is not position-independent: the image base is subtracted. Build ids
+come from lines that list them (`report_text`).
 
 All addresses are those to which calls return: one is subtracted.
 
@@ -19,7 +21,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tecken.symbolication.crash_reports.module_table import ModuleRange, file_name
+from tecken.symbolication.crash_reports.module_table import FIXED_BASE, ModuleRange, file_name
 from tecken.symbolication.crash_reports.parsed_report import (
     PER_CALLER,
     ParsedReport,
@@ -52,6 +54,7 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not traced:
         return None
     table, bases = text.table(), _bases(traced, text.spans)
+    fixed = {frame.path for frame in traced if frame.offset is None and not frame.function}
     frames = []
     for frame in traced:
         given = f"{frame.function}+{frame.offset:#x}" if frame.function and frame.offset is not None else ""
@@ -60,13 +63,14 @@ def parse(text: ReportText) -> ParsedReport | None:
             frames.append(table.frame_in(frame.path, frame.offset, given, PER_CALLER))
         elif base is not None and frame.address >= base:
             frames.append(table.frame_in(frame.path, frame.address - base, given, PER_CALLER))
+        elif frame.path in fixed and frame.address >= FIXED_BASE:
+            frames.append(table.frame_in(frame.path, frame.address, given, PER_CALLER, address=frame.address))
         else:
             frames.append(ReportFrame(None, frame.address, f"{frame.path}({given})"))
     python = any(PYTHON.fullmatch(line) for line in text.lines)
     kind = "Python's C stack trace" if python else "glibc backtrace"
-    return ParsedReport(
-        kind, table(), (Thread("Backtrace", tuple(frames)),), "", (), text.noted(table), ADD_BUILD_IDS
-    )
+    threads, remarks = (Thread("Backtrace", tuple(frames)),), tuple(table.remarks)
+    return ParsedReport(kind, table(), threads, "", remarks, text.noted(table), ADD_BUILD_IDS)
 
 
 def _match(line: str) -> re.Match[str] | None:

@@ -17,6 +17,12 @@ from tecken.symbols.ids import GUID_DIGITS, WHOLE_BUILD_ID, debug_ids_of_code_id
 
 HEX = re.compile(r"[0-9A-Fa-f]{1,128}")
 NO_MODULE = ReportModule("", "")
+# Of GNU ld for programs of 64 bits that are not position-independent. No report has it.
+FIXED_BASE = 0x400000
+FIXED = (
+    f"{{}} is not position-independent: {FIXED_BASE:#x}, the image base of GNU ld, was subtracted from its "
+    "addresses. If it was linked with another image base, its functions here are wrong."
+)
 
 
 class ModuleRange(NamedTuple):
@@ -78,14 +84,27 @@ class ModuleTable:
         return ReportFrame(self.number(span.module), max(0, address - span.start - before), given)
 
     def frame_in(
-        self, path: str, offset: int, given: str = "", before: int = 0, build_id: str = ""
+        self,
+        path: str,
+        offset: int,
+        given: str = "",
+        before: int = 0,
+        build_id: str = "",
+        *,
+        address: int = 0,
     ) -> ReportFrame:
         """Return the frame at an offset in a module, by its path or name in the text, and its build id.
+
+        An offset that is the whole `address` of the frame is one in a program that is not
+        position-independent: its image base is subtracted.
 
         Of several modules with one name that is the one which is large enough. If there are more of them, the
         frame has no module, because the wrong one would give the wrong function.
         """
         name = file_name(path)
+        if offset == address >= FIXED_BASE:
+            self._add_remark(FIXED.format(name))
+            offset -= FIXED_BASE
         if build_id and (debug_id := elf_id(build_id)):
             self._build_ids[build_id.lower()] = None
             return self._place(ReportModule(name, debug_id), offset, given, before)

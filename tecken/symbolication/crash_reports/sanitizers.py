@@ -35,12 +35,6 @@ NO_MODULES = (
     "offsets in modules run the program with `{}_OPTIONS=symbolize=0`."
 )
 MAX_TITLE = 200
-# Of GNU ld for programs of 64 bits that are not position-independent. The report does not have it.
-FIXED_BASE = 0x400000
-FIXED = (
-    f"{{}} is not position-independent: {FIXED_BASE:#x}, the image base of GNU ld, was subtracted from its "
-    "addresses. If it was linked with another image base, its functions here are wrong."
-)
 OPTIONS = {
     "AddressSanitizer": "ASAN",
     "ThreadSanitizer": "TSAN",
@@ -57,9 +51,8 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not kind:
         return None
     table, threads, title, in_stack = text.table(), Threads(), "", False
-    fixed: set[str] = set()
     for line in text.lines:
-        frame = _frame(table, line, fixed)
+        frame = _frame(table, line)
         if frame is None:
             in_stack = False
             if line.endswith(":"):
@@ -70,8 +63,9 @@ def parse(text: ReportText) -> ParsedReport | None:
             title, in_stack = "", True
         threads.add(frame)
     remedy = ADD_BUILD_IDS if table() else NO_MODULES.format(OPTIONS.get(kind, "UBSAN"))
-    remarks = tuple(FIXED.format(name) for name in sorted(fixed))
-    return ParsedReport(kind, table(), threads.with_frames(), reason, remarks, text.noted(table), remedy)
+    return ParsedReport(
+        kind, table(), threads.with_frames(), reason, tuple(table.remarks), text.noted(table), remedy
+    )
 
 
 def _header(lines: list[str]) -> tuple[str, str]:
@@ -84,16 +78,12 @@ def _header(lines: list[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _frame(table: ModuleTable, line: str, fixed: set[str]) -> ReportFrame | None:
-    """Return the frame in a line. The file of one that is not position-independent is added to `fixed`."""
+def _frame(table: ModuleTable, line: str) -> ReportFrame | None:
     if match := FRAME.fullmatch(line):
         place, address = parse_place(match[2]), int(match[1], 16)
         if place is None:
             return table.frame(address, _name(match[2]))
-        if place.offset == address >= FIXED_BASE:
-            fixed.add(place.path.rpartition("/")[2])
-            place = place._replace(offset=address - FIXED_BASE)
-        return _placed(table, place)
+        return _placed(table, place, address)
     # ThreadSanitizer prints no addresses.
     if (match := FRAME_WITHOUT_ADDRESS.fullmatch(line)) and not line.startswith("#"):
         place = parse_place(match[1])
@@ -101,8 +91,10 @@ def _frame(table: ModuleTable, line: str, fixed: set[str]) -> ReportFrame | None
     return None
 
 
-def _placed(table: ModuleTable, place: FilePlace) -> ReportFrame:
-    return table.frame_in(place.path, place.offset, _name(place.before), build_id=place.build_id)
+def _placed(table: ModuleTable, place: FilePlace, address: int = 0) -> ReportFrame:
+    return table.frame_in(
+        place.path, place.offset, _name(place.before), build_id=place.build_id, address=address
+    )
 
 
 def _name(text: str) -> str:

@@ -10,7 +10,8 @@
      1: 0xb090e0 node::Abort() [node]                                    Node.js
 
 All addresses are those to which calls return, because the program walks the stack in a function of its own:
-one is subtracted. Modules without an offset come from lines that list them (`report_text`).
+one is subtracted. The offsets in a program that is not position-independent are its addresses, from which the
+image base is subtracted. Modules without an offset come from lines that list them (`report_text`).
 
 Source: Chromium, base/debug/stack_trace_posix.cc; LLVM, llvm/lib/Support/Unix/Signals.inc; Node.js,
 src/debug_utils.cc.
@@ -56,10 +57,14 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not threads.has_frames():
         return None
     remedy = ADD_BUILD_IDS if table() else NO_MODULES
-    return ParsedReport(kind, table(), threads.with_frames(), reason, (), text.noted(table), remedy)
+    return ParsedReport(
+        kind, table(), threads.with_frames(), reason, tuple(table.remarks), text.noted(table), remedy
+    )
 
 
 def _frame(table: ModuleTable, address: int, text: str) -> ReportFrame:
     if place := parse_place(text):
-        return table.frame_in(place.path, place.offset, place.before, PER_CALLER, place.build_id)
+        return table.frame_in(
+            place.path, place.offset, place.before, PER_CALLER, place.build_id, address=address
+        )
     return table.frame(address, "" if text == UNKNOWN else text, PER_CALLER)
