@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_django
 from django.test import Client
 
-from tecken import services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.text import MAX_CHARACTERS, decode_text
 from tecken.symbols.ids import ObjectId
 from tests.support.options import Override
-from tests.symbolication.memory import SAMPLES
 
 CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 LIBC = ("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 LINE = f"{' '.join(CRASH_C)} 0x1205\n"
+pytest_plugins = ["tests.symbolication.sample_source"]
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _symbols(
-    tmp_path: Path, settings: pytest_django.Settings, clear_redis_store: None, runtime_options: Override
-) -> Iterator[None]:
-    settings.STORAGE_URL = f"file://{tmp_path}"
-    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    runtime_options(symbolicate_deadline_seconds=0)
-    services.discard_all()
+def _symbols(sample_source: None) -> None:
     for module in (CRASH_C, LIBC):
         symbolication_services.converter().convert(ObjectId.parse(*module))
-    yield
-    services.discard_all()
 
 
 def post(text: str | bytes, **headers: str) -> Any:

@@ -33,6 +33,8 @@ from tecken.symbols.pagefile.file import Header
 from tests.support.options import Override
 from tests.symbolication.memory import CPP, RUST, SAMPLES, C, sample
 
+pytest_plugins = ["tests.symbolication.sample_source"]
+
 LIBC = ObjectId("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
 STACK = (SAMPLES / "stack.json").read_bytes()
 JOB = orjson.loads(STACK)["jobs"][0]
@@ -44,15 +46,10 @@ def forget_parts() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _storage(
-    tmp_path: Path, settings: pytest_django.Settings, runtime_options: Override, clear_redis_store: None
-) -> Iterator[None]:
-    settings.STORAGE_URL = f"file://{tmp_path}"
-    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    runtime_options(symbolicate_deadline_seconds=0)
-    forget_parts()
+def _no_frames(sample_source: None) -> Iterator[None]:
+    views.frames.cache_clear()
     yield
-    forget_parts()
+    views.frames.cache_clear()
 
 
 @pytest.fixture

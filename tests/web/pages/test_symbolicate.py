@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,21 +32,14 @@ SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 PASTE = (SAMPLES / "stack.json").read_text()
 CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 LIBC = ("libc.so.6", "EC61AC938E5A39B16F9FBD350E3169A50")
+pytest_plugins = ["tests.symbolication.sample_source"]
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _symbols(
-    tmp_path: Path, settings: pytest_django.Settings, clear_redis_store: None, runtime_options: Override
-) -> Iterator[None]:
-    settings.STORAGE_URL = f"file://{tmp_path}"
-    settings.SYMBOL_SOURCES = [f"file://{SAMPLES}"]
-    runtime_options(symbolicate_deadline_seconds=0)
-    services.discard_all()
+def _symbols(sample_source: None) -> None:
     for module in (*[path.parts[-3:-1] for path in SAMPLES.glob("*/*/*.sym")], LIBC):
         symbolication_services.converter().convert(ObjectId.parse(*module))
-    yield
-    services.discard_all()
 
 
 def post(client: Client, text: str, **more: str) -> str:
