@@ -23,9 +23,9 @@ from tecken.symbolication.symbolicated import SymbolicatedReport
 
 TEXT_PREFIX, INDEX_KEY = "shared:", "shared"
 LIFETIME_SECONDS: Final = 30 * 86_400
-# redis-cache evicts only keys with an expiry, so these two bound its memory: at most 64 MB.
+# redis-cache evicts only keys with an expiry, so these two bound its memory.
 MAX_REPORTS = 1000
-# Compressed; about 500 KB of a crash report.
+# Of a compressed text.
 MAX_BYTES: Final = 64 * 1024
 # Bounds the memory that a crafted value can take when it is decompressed.
 MAX_TEXT_BYTES: Final = 10 * 1024 * 1024

@@ -34,8 +34,7 @@ from tecken.symbolication.symbolicated import (
     symbolicate_report,
 )
 
-# About ten times a long crash report. The time to parse a text grows with its length: 0.2 s at this one, and
-# a second for the text that suits the parsers least.
+# Bounds the time to parse a text, which grows in proportion to its length, whatever the text.
 MAX_CHARACTERS: Final = 1024 * 1024
 NAME: Final = "text"
 TEXT: Final = "text/plain; charset=utf-8"
