@@ -47,7 +47,13 @@ def parse(text: ReportText) -> ParsedReport | None:
     if not threads.has_frames():
         return None
     return ParsedReport(
-        "Android tombstone", table(), threads.with_frames(), reason, (), text.noted(table), ADD_BUILD_IDS
+        "Android tombstone",
+        table(),
+        threads.with_frames(),
+        reason,
+        tuple(table.remarks),
+        text.noted(table),
+        ADD_BUILD_IDS,
     )
 
 

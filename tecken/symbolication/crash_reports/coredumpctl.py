@@ -45,7 +45,9 @@ def parse(text: ReportText) -> ParsedReport | None:
             threads.add(_frame(table, *match.groups()))
         elif not reason and (match := SIGNAL.match(line) or PROCESS.match(line)):
             reason = match[1] if match.re is SIGNAL else match[0]
-    return ParsedReport("coredumpctl", table(), threads.with_frames(), reason, (), text.noted(table), REMEDY)
+    return ParsedReport(
+        "coredumpctl", table(), threads.with_frames(), reason, tuple(table.remarks), text.noted(table), REMEDY
+    )
 
 
 def _frame(table: ModuleTable, number: str, address: str, text: str) -> ReportFrame:

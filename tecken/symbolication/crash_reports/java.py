@@ -49,4 +49,6 @@ def parse(text: ReportText) -> ParsedReport | None:
             reason = match[1]
     remedy = ADD_BUILD_IDS if table() else NO_NATIVE_FRAMES
     threads = (Thread("Current thread", tuple(frames), crashed=True),)
-    return ParsedReport("Java error file", table(), threads, reason, (), text.noted(table), remedy)
+    return ParsedReport(
+        "Java error file", table(), threads, reason, tuple(table.remarks), text.noted(table), remedy
+    )

@@ -65,7 +65,9 @@ def parse(text: ReportText) -> ParsedReport | None:
             reasons.append(fault[3].partition(" in ")[0])
     if not threads:
         return _oops(text)
-    return ParsedReport("kernel message", table(), tuple(threads), reasons[0], (), text.noted(table), REMEDY)
+    return ParsedReport(
+        "kernel message", table(), tuple(threads), reasons[0], tuple(table.remarks), text.noted(table), REMEDY
+    )
 
 
 def _oops(text: ReportText) -> ParsedReport | None:

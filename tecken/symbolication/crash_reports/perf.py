@@ -64,7 +64,9 @@ def parse(text: ReportText) -> ParsedReport | None:
         return None
     mapped = tuple(dict.fromkeys(found[1] for found in MAPPED_ID.finditer(text.raw)))
     build_ids = (*mapped, *text.noted(table))
-    return ParsedReport("perf script", table(), threads.with_frames(), "", (), build_ids, REMEDY)
+    return ParsedReport(
+        "perf script", table(), threads.with_frames(), "", tuple(table.remarks), build_ids, REMEDY
+    )
 
 
 def _is_frame(line: str) -> bool:

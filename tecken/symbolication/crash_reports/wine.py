@@ -47,7 +47,7 @@ def parse(text: ReportText) -> ParsedReport | None:
         table = ModuleTable(ids=_with_stems(text))
         rows = tuple(_wine_frame(table, match) for match in frames)
         threads = (Thread("Backtrace", rows, crashed=True),)
-        return ParsedReport("Wine backtrace", table(), threads, "", (), (), REMEDY)
+        return ParsedReport("Wine backtrace", table(), threads, "", tuple(table.remarks), (), REMEDY)
     return _event(text)
 
 
@@ -69,7 +69,9 @@ def _event(text: ReportText) -> ParsedReport | None:
     table = ModuleTable(ids=_with_stems(text))
     frame = table.frame_in(module[1], int(offset[1], 16))
     threads = (Thread("Fault", (frame,), crashed=True),)
-    return ParsedReport("Windows event log", table(), threads, code[1] if code else "", (), (), REMEDY)
+    return ParsedReport(
+        "Windows event log", table(), threads, code[1] if code else "", tuple(table.remarks), (), REMEDY
+    )
 
 
 def _with_stems(text: ReportText) -> dict[str, ReportModule]:
