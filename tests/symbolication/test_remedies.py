@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import gzip
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from tecken.errors import Malformed, TooLarge
 from tecken.storage.backends.bucket import bucket_for
@@ -31,7 +29,6 @@ from tests.storage.upstreams.natives import (
     PDB,
     PDB_MODULE,
     Natives,
-    natives_of,
 )
 from tests.support.cabinets import cabinet
 from tests.support.clock import Clock
@@ -40,7 +37,7 @@ from tests.symbolication.conversion.memory import MemoryConversionLock
 from tests.symbolication.samples import MIB, sym
 from tests.upload.natives import DATA
 
-pytest_plugins = ["tests.support.upstreams"]
+pytest_plugins = ["tests.support.upstreams", "tests.storage.upstreams.spooled"]
 
 SITE = "https://symbols.example.com"
 UPLOAD = f"tecken-upload --url {SITE} libfoo.so"
@@ -118,15 +115,6 @@ def test_find_remedy_command_has_hostile_name_as_one_argument(name: str, argumen
 
 
 # Reasons as the code that finds them words them. The remedy is told from their words.
-
-
-@pytest.fixture
-def natives(tmp_path: Path, settings: Settings, upstream: HttpUpstream) -> Iterator[Natives]:
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    settings.SPOOL_DIR = str(spool)
-    with natives_of(upstream, spool) as found:
-        yield found
 
 
 def find_cause(reason: str) -> str:

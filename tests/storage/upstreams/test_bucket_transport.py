@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
 from tecken.errors import NotFound, TooLarge, Unavailable
 from tecken.storage.backends.bucket import bucket_for
@@ -15,12 +13,11 @@ from tecken.storage.port import FetchLimits
 from tecken.storage.upstreams import bucket
 from tecken.storage.upstreams.bucket import BucketTransport
 from tecken.symbols.ids import ObjectId
-from tests.storage.upstreams.natives import ELF_MODULE, PDB_MODULE, Natives, natives_of
+from tests.storage.upstreams.natives import ELF_MODULE, PDB_MODULE, Natives
 from tests.support.cabinets import cabinet
-from tests.support.http_upstream import HttpUpstream
 from tests.upload.natives import BUILD_ID, DATA, WINDOWS_ID
 
-pytest_plugins = ["tests.support.upstreams"]
+pytest_plugins = ["tests.support.upstreams", "tests.storage.upstreams.spooled"]
 
 PDB = (DATA / "native.pdb").read_bytes()
 ELF = (DATA / "libnative.so").read_bytes()
@@ -30,15 +27,6 @@ PATHS = {
     "packed": f"native.pdb/{WINDOWS_ID}/native.pd_",
     "packed, another case": f"NATIVE.PDB/{WINDOWS_ID}/NATIVE.PD_",
 }
-
-
-@pytest.fixture
-def natives(upstream: HttpUpstream, tmp_path: Path, settings: Settings) -> Iterator[Natives]:
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    settings.SPOOL_DIR = str(spool)
-    with natives_of(upstream, spool) as found:
-        yield found
 
 
 @pytest.fixture

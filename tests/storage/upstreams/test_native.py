@@ -7,12 +7,10 @@ import gzip
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 import stamina
 import zstandard
-from pytest_django import Settings
 
 from tecken.errors import (
     AccessDenied,
@@ -40,7 +38,6 @@ from tests.storage.upstreams.natives import (
     PDB,
     PDB_MODULE,
     Natives,
-    natives_of,
 )
 from tests.support.cabinets import MSZIP, QUANTUM, cabinet
 from tests.support.http_upstream import HttpUpstream, Reply
@@ -55,22 +52,13 @@ from tests.upload.natives import (
     needs_rust,
 )
 
-pytest_plugins = ["tests.support.upstreams"]
+pytest_plugins = ["tests.support.upstreams", "tests.storage.upstreams.spooled"]
 
 ELF_FILE = (DATA / "libnative.so").read_bytes()
 PDB_FILE = (DATA / "native.pdb").read_bytes()
 MODULES = {"debuginfod": (ELF_MODULE, DEBUG_INFO), "symsrv": (PDB_MODULE, PDB)}
 PARTS = ("debuginfo", "executable")
 BOMB = ELF_FILE + bytes(3 << 20)
-
-
-@pytest.fixture
-def natives(tmp_path: Path, settings: Settings, upstream: HttpUpstream) -> Iterator[Natives]:
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    settings.SPOOL_DIR = str(spool)
-    with natives_of(upstream, spool) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
