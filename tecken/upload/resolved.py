@@ -24,7 +24,7 @@ from tecken.upload.models import Upload
 
 NAMES: Final = ("debug_file", "debug_id", "native_id", "code_file", "code_id", "build_id")
 KINDS: Final = ("symbolications", "debuginfod", "symsrv")
-# Modules of an upload that are kept, the most requested ones: at most some 200 KB in its row.
+# Modules of an upload that are kept in its row, the most requested ones.
 MAX_MODULES: Final = 1_000
 # Names under which requests for a module are watched.
 MAX_NAMES: Final = 8

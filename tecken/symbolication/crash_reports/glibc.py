@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tecken.symbolication.crash_reports.module_table import FIXED_BASE, ModuleRange, file_name
+from tecken.symbolication.crash_reports.module_table import ModuleRange, file_name, is_fixed
 from tecken.symbolication.crash_reports.parsed_report import (
     PER_CALLER,
     ParsedReport,
@@ -63,7 +63,7 @@ def parse(text: ReportText) -> ParsedReport | None:
             frames.append(table.frame_in(frame.path, frame.offset, given, PER_CALLER))
         elif base is not None and frame.address >= base:
             frames.append(table.frame_in(frame.path, frame.address - base, given, PER_CALLER))
-        elif frame.path in fixed and frame.address >= FIXED_BASE:
+        elif frame.path in fixed and is_fixed(frame.address):
             frames.append(table.frame_in(frame.path, frame.address, given, PER_CALLER, address=frame.address))
         else:
             frames.append(ReportFrame(None, frame.address, f"{frame.path}({given})"))

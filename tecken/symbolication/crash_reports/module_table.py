@@ -17,12 +17,19 @@ from tecken.symbols.ids import GUID_DIGITS, WHOLE_BUILD_ID, debug_ids_of_code_id
 
 HEX = re.compile(r"[0-9A-Fa-f]{1,128}")
 NO_MODULE = ReportModule("", "")
-# Of GNU ld for programs of 64 bits that are not position-independent. No report has it.
+# Of GNU ld for programs of 64 bits that are not position-independent, which the linker places below 2 GiB. No
+# report has it.
 FIXED_BASE = 0x400000
+FIXED_END = 1 << 31
 FIXED = (
     f"{{}} is not position-independent: {FIXED_BASE:#x}, the image base of GNU ld, was subtracted from its "
     "addresses. If it was linked with another image base, its functions here are wrong."
 )
+
+
+def is_fixed(address: int) -> bool:
+    """Return whether a program that is not position-independent may have this address."""
+    return FIXED_BASE <= address < FIXED_END
 
 
 class ModuleRange(NamedTuple):
@@ -102,7 +109,7 @@ class ModuleTable:
         frame has no module, because the wrong one would give the wrong function.
         """
         name = file_name(path)
-        if offset == address >= FIXED_BASE:
+        if offset == address and is_fixed(address):
             self._add_remark(FIXED.format(name))
             offset -= FIXED_BASE
         if build_id and (debug_id := elf_id(build_id)):
