@@ -243,8 +243,11 @@ def rotate(token: Token, overlap_days: int = OVERLAP_DAYS) -> tuple[Token, str]:
     return successor, key
 
 
-def check_rotation(token: Token, granted: Collection[str]) -> None:
-    """Raise Forbidden if the new key would permit more than the caller, who has `granted`, may do."""
+def check_reach(token: Token, granted: Collection[str]) -> None:
+    """Raise Forbidden if a token permits more than a caller, who has `granted`, may do.
+
+    Such a caller gets neither a new key nor more days for the token.
+    """
     for permission in token.permissions.select_related("content_type"):
         if permission_name(permission) not in granted:
             raise Forbidden(f"{permission_name(permission)} not a valid permission")

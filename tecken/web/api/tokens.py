@@ -20,7 +20,7 @@ from tecken.accounts.tokens import (
     MAX_OVERLAP_DAYS,
     OVERLAP_DAYS,
     TOKEN_PERMISSIONS,
-    check_rotation,
+    check_reach,
     extend,
     issue,
     permission_name,
@@ -129,8 +129,13 @@ def create_token(request: HttpRequest, response: HttpResponse, payload: NewToken
 
 @router.post("token/{int:token_id}/extend", response=TokenInfo, summary="Extend a token")
 def extend_token(request: HttpRequest, token_id: int, payload: TokenExtension) -> object:
-    """Extend a token by `days` from its expiry, or from now if it has expired."""
-    token = token_of(grant_of(request).user, token_id)
+    """Extend a token by `days` from its expiry, or from now if it has expired.
+
+    A token cannot extend one that may do more than itself.
+    """
+    grant = grant_of(request)
+    token = token_of(grant.user, token_id)
+    check_reach(token, grant.permissions)
     extend(token, payload.days)
     return token
 
@@ -150,7 +155,7 @@ def rotate_token(
     """
     grant = grant_of(request)
     token = token_of(grant.user, token_id)
-    check_rotation(token, grant.permissions)
+    check_reach(token, grant.permissions)
     successor, key = rotate(token, payload.overlap_days)
     response["Cache-Control"] = "no-store"
     return Status(HTTPStatus.CREATED, {"token": successor, "key": key})

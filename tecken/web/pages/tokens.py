@@ -23,7 +23,7 @@ from tecken.accounts.tokens import (
     MAX_OVERLAP_DAYS,
     OVERLAP_DAYS,
     TOKEN_PERMISSIONS,
-    check_rotation,
+    check_reach,
     extend,
     find_permissions,
     issue,
@@ -109,7 +109,7 @@ def _read_permissions(request: HttpRequest) -> list[Permission]:
 
 
 def _rotate(request: HttpRequest, token: Token) -> HttpResponse:
-    check_rotation(token, user_of(request).get_all_permissions())
+    check_reach(token, user_of(request).get_all_permissions())
     overlap = read_number(request.POST.get("overlap", ""), 0, MAX_OVERLAP_DAYS, "The overlap in days")
     successor, key = rotate(token, overlap)
     return _render_list(request, HTTPStatus.CREATED, token=successor, key=key, rotated=token)

@@ -79,6 +79,20 @@ def test_extend_expired_counts_from_now(client: Client) -> None:
     assert find(key).expires_at > timezone.now() + timedelta(days=364)
 
 
+def test_token_extend_of_one_that_may_do_more_is_403(client: Client) -> None:
+    """Else the bearer of a token could bring back one that its owner has let expire."""
+    user = person("a@example.com", *ALL)
+    strong, _key = issue(user, list(find_permissions(["upload.view_all_uploads"])), days=2)
+    url = f"/api/tokens/token/{strong.pk}/extend"
+    headers = asks(key_of(user, "tokens.manage_tokens"))
+    reply = client.post(url, {"days": 5}, content_type="application/json", headers=headers)
+    assert (reply.status_code, Token.objects.get(pk=strong.pk).expires_at) == (403, strong.expires_at)
+    strongest = asks(key_of(user, *ALL))
+    assert (
+        client.post(url, {"days": 5}, content_type="application/json", headers=strongest).status_code == 200
+    )
+
+
 def test_token_deleted_is_rejected_at_once(client: Client) -> None:
     user = person("a@example.com", *ALL)
     token, key = issue(user, list(find_permissions(["tokens.manage_tokens"])), days=10)
