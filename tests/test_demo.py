@@ -21,7 +21,7 @@ from tecken import redisclient
 from tecken.demo.site import WARNINGS
 from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
-from tecken.storage.lookups import PresenceCache, PresenceLifetimes, Unknown
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes, Unknown
 from tecken.symbolication.conversion.status import ClientPlaces, RedisConversionTracker
 from tecken.symbolication.invalidation import InvalidationPublisher, InvalidationSubscriber
 from tecken.symbols.ids import ObjectId

@@ -56,6 +56,7 @@ ADDED_MODULES = {
     "remedies of missing modules, and the facts about modules that they need": 2,
     "texts that users share, with how far they could be symbolicated": 1,
     "the search of files: its places, and the chain of sources": 2,
+    "what redis-cache has about files: presence, searches and misses are three nouns": 2,
 }
 # A bound may only move towards its goal, except that of `modules`: it grows by one with each module that a
 # list in docs/contributing.md asks for. `python -m tests.support.style` prints the figures of today.

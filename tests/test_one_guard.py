@@ -23,7 +23,7 @@ from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.runtimeconfig import current
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Miss
+from tecken.storage.miss_counts import Miss
 from tecken.store import services as store_services
 from tecken.store.port import PageKey
 from tecken.symbolication import services as symbolication_services

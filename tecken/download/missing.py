@@ -28,7 +28,7 @@ from tecken.http.decorators import cors, get_only
 from tecken.http.keyset import Order, Position, page_after
 from tecken.http.responses import json_reply, render_errors
 from tecken.runtimeconfig.current import options
-from tecken.storage.lookups import COUNTS, Requester
+from tecken.storage.miss_counts import COUNTS, Requester
 
 TAKEN = "missing:taken"
 """Key of the counts from before a write began; each is deleted after it is written."""
@@ -52,7 +52,7 @@ COUNTED = (Requester.SYMBOLICATION, Requester.DEBUGINFOD, Requester.SYMSRV)
 
 
 class MissWriter:
-    """Writer of the counts of `tecken.storage.lookups` into the database."""
+    """Writer of the counts of `tecken.storage.miss_counts` into the database."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -86,7 +86,7 @@ class MissWriter:
 
 
 def add(counts: Iterable[tuple[bytes, int]]) -> None:
-    """Write counts by field, as `tecken.storage.lookups.miss_field` makes it, in one transaction."""
+    """Write counts by field, as `tecken.storage.miss_counts.miss_field` makes it, in one transaction."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     rows = [_row(orjson.loads(field), count, now) for field, count in counts]
     # Sorted, so that two writers lock the rows in the same order and cannot deadlock.

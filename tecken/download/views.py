@@ -30,7 +30,7 @@ from tecken.http.responses import error_reply
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.former_misses import watched_id
-from tecken.storage.lookups import Miss, Requester
+from tecken.storage.miss_counts import Miss, Requester
 from tecken.storage.port import BuildIdRequest, FileRequest, SourceRequest
 from tecken.storage.search import absence_text
 from tecken.storage.search_places import ConversionPending, ConvertedSymbols, Found, OwnFile, UpstreamFile

@@ -8,8 +8,9 @@
     search.py          Search: the one order of all places
     search_places.py   SearchPlace: one of them, and what is found there
     source_chain.py    SourceChain: a symbol file from the first source; upstreams that can be off
-    lookups.py         which files exist, the result of each source when a module was last searched for, and
-                       counts of files that no place has, on redis-cache
+    presence_cache.py  which place has a file, and which has not, on redis-cache
+    lookup_log.py      the result of each source when a module was last searched for, on redis-cache
+    miss_counts.py     counts of files that no place has, on redis-cache
     native.py          NativeSymbols: symbols of uploaded native files, found by their ids
     dump.py            the child process that writes a native file's symbols as text, or unpacks a CAB file
     build_ids.py       whole build ids that requests carried, on redis-cache

@@ -27,17 +27,6 @@ from tecken.errors import (
     Unavailable,
 )
 from tecken.storage.backends.files import OwnSymbols
-from tecken.storage.lookups import (
-    Fact,
-    PresenceCache,
-    Unknown,
-    build_id_key,
-    code_file_key,
-    regular_file_key,
-    try_file_key,
-    upstream_build_id_key,
-    upstream_file_key,
-)
 from tecken.storage.port import (
     MAX_HOPS,
     BuildIdRequest,
@@ -47,6 +36,17 @@ from tecken.storage.port import (
     OwnFiles,
     PageFiles,
     ServedFile,
+)
+from tecken.storage.presence_cache import (
+    Fact,
+    PresenceCache,
+    Unknown,
+    build_id_key,
+    code_file_key,
+    regular_file_key,
+    try_file_key,
+    upstream_build_id_key,
+    upstream_file_key,
 )
 from tecken.storage.search_places import (
     ConversionPending,

@@ -16,11 +16,6 @@ from tecken.errors import (
     NotFound,
     Pending,
 )
-from tecken.storage.lookups import (
-    native_file_key,
-    other_case_key,
-    section_key,
-)
 from tecken.storage.port import (
     FileRequest,
     NativeSource,
@@ -28,6 +23,7 @@ from tecken.storage.port import (
     PageFiles,
     Stored,
 )
+from tecken.storage.presence_cache import native_file_key, other_case_key, section_key
 from tecken.storage.sections import SectionSpan, find_section
 from tecken.symbols.ids import ObjectId, is_windows_name
 from tecken.symbols.layouts import FileKey, FileType

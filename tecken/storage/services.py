@@ -23,16 +23,10 @@ from tecken.storage.cabinets import UnpackRules
 from tecken.storage.disk import DiskSpace, Volume
 from tecken.storage.dump import find_engine
 from tecken.storage.former_misses import FormerMisses, watched_id
-from tecken.storage.lookups import (
-    LookupLog,
-    Miss,
-    MissBatch,
-    MissCounts,
-    PresenceCache,
-    PresenceLifetimes,
-    Requester,
-)
+from tecken.storage.lookup_log import LookupLog
+from tecken.storage.miss_counts import Miss, MissBatch, MissCounts, Requester
 from tecken.storage.port import FetchLimits, NativeStamp, PageFiles, Stored, Upstream
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes
 from tecken.storage.search import Search
 from tecken.storage.source_chain import Off, SourceChain, SwitchableSource
 from tecken.storage.upstreams.bucket import BucketTransport

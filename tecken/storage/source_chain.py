@@ -24,9 +24,7 @@ from tecken.errors import (
     TooLarge,
     Unavailable,
 )
-from tecken.storage.lookups import (
-    SourceResult,
-)
+from tecken.storage.lookup_log import SourceResult
 from tecken.storage.port import (
     FetchedText,
     ServedFile,

@@ -11,16 +11,15 @@ from typing import NamedTuple, TypeVar
 
 from tecken.errors import MalformedPageFile, NotFound, Pending, StoreUnavailable, Unavailable
 from tecken.storage.backends.files import stored_symbols
-from tecken.storage.lookups import (
-    LookupLog,
-    LookupRecord,
+from tecken.storage.lookup_log import LookupLog, LookupRecord
+from tecken.storage.port import PageFiles, Stored
+from tecken.storage.presence_cache import (
     PresenceCache,
     Remembered,
     regular_file_key,
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.port import PageFiles, Stored
 from tecken.storage.search import Search
 from tecken.store.port import Missing, PageStore
 from tecken.symbolication.conversion.status import ConversionTracker, State

@@ -23,7 +23,7 @@ class ModuleFacts(NamedTuple):
     """What is known of a module.
 
     `problem` and `reason` are an entry of `module_errors`, and `results` the kinds of results of the last
-    search, as `tecken.storage.lookups.Kind` has them. `was_uploaded` is None without the database.
+    search, as `tecken.storage.lookup_log.Kind` has them. `was_uploaded` is None without the database.
     """
 
     debug_file: str

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from tecken.errors import BadModule, Pending, Unavailable, hide_places
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Kind, LookupRecord
+from tecken.storage.lookup_log import Kind, LookupRecord
 from tecken.storage.models import FetchedModule, SymbolFile
 from tecken.storage.models import Kind as FileKind
 from tecken.storage.native import find_parents_if_any

@@ -18,9 +18,9 @@ from tecken.redisclient import client as redis_client
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.guard import RedisGuard
 from tecken.settings import BASE_DIR
-from tecken.storage import lookups as counting
+from tecken.storage import miss_counts as counting
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Miss, MissCounts, Requester
+from tecken.storage.miss_counts import Miss, MissCounts, Requester
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.tasks import write_misses

@@ -17,7 +17,8 @@ from tecken.errors import NotFound, SourceDisabled, Unavailable
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig.current import overridden
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import COUNTS, upstream_file_key
+from tecken.storage.miss_counts import COUNTS
+from tecken.storage.presence_cache import upstream_file_key
 from tecken.storage.upstreams.symbol_files import SymbolFileUpstream
 from tecken.store import port as store_keys
 from tecken.store import services as store_services

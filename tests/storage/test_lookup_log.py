@@ -10,7 +10,7 @@ import redis
 from tecken.errors import AccessDenied, NotFound, SourceDisabled, TeckenError, TooLarge, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage.lookups import LookupLog, RecordedResult, SourceResult, lookup_key
+from tecken.storage.lookup_log import LookupLog, RecordedResult, SourceResult, lookup_key
 from tecken.symbols.ids import ObjectId
 from tests.support.redis_server import free_port
 

@@ -9,7 +9,7 @@ import redis
 from tecken.errors import Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
-from tecken.storage.lookups import (
+from tecken.storage.presence_cache import (
     PresenceCache,
     PresenceLifetimes,
     Remembered,

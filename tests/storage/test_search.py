@@ -6,7 +6,7 @@ import pytest
 
 from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, Throttled, TooLarge, Unavailable
 from tecken.storage.backends.memory import MemorySymbols
-from tecken.storage.lookups import SourceResult
+from tecken.storage.lookup_log import SourceResult
 from tecken.storage.source_chain import SourceChain
 from tecken.symbols.ids import ObjectId
 

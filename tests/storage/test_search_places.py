@@ -13,8 +13,8 @@ from tecken.errors import NotFound, SourceDisabled, Throttled, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemorySymbols
-from tecken.storage.lookups import PresenceCache, PresenceLifetimes
 from tecken.storage.port import BuildIdRequest, ElfPart, FileRequest, parse_names
+from tecken.storage.presence_cache import PresenceCache, PresenceLifetimes
 from tecken.storage.search import Search
 from tecken.storage.search_places import ConvertedSymbols, Found, OtherName, OwnFile, UpstreamFile
 from tecken.storage.source_chain import SwitchableSource

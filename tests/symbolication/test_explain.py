@@ -11,18 +11,17 @@ from tecken.errors import NotFound, StoreUnavailable, Unavailable
 from tecken.redisclient import client
 from tecken.redisclient.guard import RedisGuard
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles, MemorySymbols
-from tecken.storage.lookups import (
-    LookupLog,
+from tecken.storage.lookup_log import LookupLog, SourceResult
+from tecken.storage.port import ElfPart, Stored
+from tecken.storage.presence_cache import (
     PresenceCache,
     PresenceLifetimes,
     Remembered,
-    SourceResult,
     Unknown,
     regular_file_key,
     try_file_key,
     upstream_file_key,
 )
-from tecken.storage.port import ElfPart, Stored
 from tecken.storage.search import Search
 from tecken.storage.source_chain import SwitchableSource
 from tecken.store.page_store import MemoryPageStore

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tecken.download import missing
 from tecken.download.models import MissingSymbol
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Miss, Requester, miss_field
+from tecken.storage.miss_counts import Miss, Requester, miss_field
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId
 from tecken.tasks import write_misses

@@ -20,8 +20,8 @@ from tecken.download.models import MissingSymbol
 from tecken.errors import NotFound, Unavailable
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import Slot
-from tecken.storage.lookups import regular_file_key
 from tecken.storage.models import SymbolFile
+from tecken.storage.presence_cache import regular_file_key
 from tecken.store import services as store_services
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.ids import ObjectId

@@ -42,8 +42,9 @@ from tecken.runtimeconfig.current import ValuesInForce
 from tecken.runtimeconfig.options import Options
 from tecken.runtimeconfig.snapshot import Subject
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import Fact, Requester, Unknown, is_counted, miss_field
+from tecken.storage.miss_counts import Requester, is_counted, miss_field
 from tecken.storage.port import BuildIdRequest, FileRequest
+from tecken.storage.presence_cache import Fact, Unknown
 from tecken.storage.search_places import OwnFile, SearchPlace
 from tecken.symbols.ids import WHOLE_BUILD_ID
 from tecken.symbols.layouts import FileType

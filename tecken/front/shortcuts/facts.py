@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, Generic, Protocol, TypeVar
 
-from tecken.storage.lookups import Fact, Unknown
+from tecken.storage.presence_cache import Fact, Unknown
 
 logger = logging.getLogger(__name__)
 

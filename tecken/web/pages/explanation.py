@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 
 from tecken.errors import Unavailable, hide_places
 from tecken.runtimeconfig.current import options
-from tecken.storage.lookups import Fact, Kind, LookupRecord, RecordedResult, Remembered, Unknown
+from tecken.storage.lookup_log import Kind, LookupRecord, RecordedResult
 from tecken.storage.models import SymbolFile
+from tecken.storage.presence_cache import Fact, Remembered, Unknown
 from tecken.store.port import Missing
 from tecken.symbolication.conversion.status import State
 from tecken.symbolication.explain import Cached, Explanation, Marked, Native, OwnStorage, UpstreamResult

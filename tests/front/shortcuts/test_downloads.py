@@ -31,8 +31,9 @@ from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Maintenance, format_maintenance
 from tecken.storage import services as storage_services
-from tecken.storage.lookups import COUNTS, MAX_COUNTED_AT_ONCE, MissBatch, MissCounts, Requester, Unknown
+from tecken.storage.miss_counts import COUNTS, MAX_COUNTED_AT_ONCE, MissBatch, MissCounts, Requester
 from tecken.storage.port import parse_names
+from tecken.storage.presence_cache import Unknown
 from tecken.symbols.layouts import FileKey
 from tecken.upload.retention import Retention
 from tests.front.server import PATIENCE, serving

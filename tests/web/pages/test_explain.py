@@ -30,7 +30,7 @@ from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
 from tecken.storage.backends.memory import MemoryFiles, MemoryPageFiles
-from tecken.storage.lookups import SourceResult
+from tecken.storage.lookup_log import SourceResult
 from tecken.storage.models import SymbolFile
 from tecken.store import services as store_services
 from tecken.store.page_store import MemoryPageStore

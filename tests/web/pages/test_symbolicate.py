@@ -19,7 +19,7 @@ from tecken.errors import AccessDenied, NotFound, TooLarge
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import gzip_chunks
-from tecken.storage.lookups import SourceResult
+from tecken.storage.lookup_log import SourceResult
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.text import MAX_CHARACTERS
 from tecken.symbols.ids import ObjectId
