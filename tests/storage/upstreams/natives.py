@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +49,11 @@ def natives_of(upstream: HttpUpstream, spool: Path) -> Iterator[Natives]:
 
     def open_files() -> list[str]:
         """Return files with and without a name: the latter are found by their descriptors."""
-        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-        targets = [os.readlink(link) for link in links if os.path.lexists(link)]
+        targets = []
+        for number in os.listdir("/proc/self/fd"):
+            # The descriptor of this very list is closed by now; the upstream's thread closes others.
+            with suppress(FileNotFoundError):
+                targets.append(os.readlink(f"/proc/self/fd/{number}"))
         return [*os.listdir(spool), *(target for target in targets if target.startswith(f"{spool}/"))]
 
     with ExitStack() as made:
