@@ -169,10 +169,17 @@ def test_redis_connections_have_timeouts() -> None:
         assert cache["OPTIONS"].keys() >= {"SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"}
 
 
-def test_sqlite_options_are_set_for_sqlite_only() -> None:
-    def options(**environ: str) -> dict[str, object]:
-        databases: dict[str, dict[str, dict[str, object]]] = load(**environ)["DATABASES"]
-        return databases["default"].get("OPTIONS", {})
+def database_options(**environ: str) -> dict[str, object]:
+    databases: dict[str, dict[str, dict[str, object]]] = load(**environ)["DATABASES"]
+    return databases["default"].get("OPTIONS", {})
 
-    assert options()["transaction_mode"] == "IMMEDIATE"
-    assert "transaction_mode" not in options(DATABASE_URL="postgres://db/tecken")
+
+def test_sqlite_options_are_set_for_sqlite_only() -> None:
+    assert database_options()["transaction_mode"] == "IMMEDIATE"
+    assert "transaction_mode" not in database_options(DATABASE_URL="postgres://db/tecken")
+
+
+def test_postgres_connections_have_timeouts_unless_the_url_has_others() -> None:
+    options = database_options(DATABASE_URL="postgres://db/tecken?connect_timeout=7")
+    assert options["connect_timeout"] == 7
+    assert options["tcp_user_timeout"] == 5000
