@@ -89,9 +89,12 @@ class OneBeat(Scheduler):  # type: ignore[misc]
 
     def _load_last_runs(self) -> None:
         """Continue where the last beat ended. An entry that was never sent is due."""
-        sent = self._client.hgetall(LAST)
+        sent, now = self._client.hgetall(LAST), time.time()
         for name, entry in self.schedule.items():
-            entry.last_run_at = datetime.fromtimestamp(float(sent.get(name.encode(), 0)), UTC)
+            # A host whose clock is ahead records times in the future. Without the bound, an entry would not be
+            # sent until the clock of this host reaches such a time.
+            last = min(now, float(sent.get(name.encode(), 0)))
+            entry.last_run_at = datetime.fromtimestamp(last, UTC)
         self.populate_heap()
 
     def _release(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def test_second_beat_continues_the_schedule_of_the_first() -> None:
     other.close()
     ticks(beat())
     assert sent() == 2
+
+
+def test_beat_after_one_whose_clock_was_ahead_sends_after_one_interval() -> None:
+    redis_services.queue_client().hset(LAST, "hourly", time.time() + 86_400)
+    one = beat()
+    ticks(one)
+    (entry,) = one.schedule.values()
+    due = entry.is_due()
+    assert sent() == 0
+    assert 0 < due.next <= 3600
 
 
 def test_beat_that_a_signal_ends_while_it_acquires_the_lock_releases_it(
