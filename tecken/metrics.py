@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -25,6 +25,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+Labelled = TypeVar("Labelled", Counter, Histogram)
 
 Kind = Literal["counter", "gauge", "histogram"]
 Source = Literal["web", "worker", "web, worker", "process", "site"]
@@ -43,6 +45,22 @@ class Metric(NamedTuple):
 
 
 LIST = (
+    Metric(
+        "tecken_requests_total",
+        "counter",
+        ("kind", "status"),
+        "web",
+        "Requests of each kind: symbolicate, download, upload, api or page. Those of monitors, and refusals "
+        "under maintenance, are not counted.",
+    ),
+    Metric(
+        "tecken_request_seconds",
+        "histogram",
+        ("kind",),
+        "web",
+        "Seconds from a request, whose body has been read, to the head of its response. Downloads that are "
+        "answered from memory are not timed.",
+    ),
     Metric(
         "tecken_symbolicate_requests_total",
         "counter",
@@ -87,6 +105,14 @@ LIST = (
         (),
         "worker",
         "Seconds from starting to fetch a symbol file until its page file was in place.",
+    ),
+    Metric(
+        "tecken_source_lookups_total",
+        "counter",
+        ("source", "result"),
+        "web, worker",
+        "Searches for a file in the own storage or an upstream, by result: there, absent, denied, not asked, "
+        "off, throttled, unreachable, too large or refused. A paused upstream is unreachable or throttled.",
     ),
     Metric(
         "tecken_config_refresh_total",
@@ -193,27 +219,36 @@ def _counter(name: str) -> Counter:
     return Counter(name, METRICS[name].text, METRICS[name].labels)
 
 
+def _histogram(name: str, buckets: Sequence[float]) -> Histogram:
+    return Histogram(name, METRICS[name].text, METRICS[name].labels, buckets=buckets)
+
+
 @lru_cache(maxsize=1024)
-def labelled(counter: Counter, *labels: object) -> Counter:
-    """Return the counter of some labels. Finding it again takes a tenth of `Counter.labels`."""
-    return counter.labels(*labels)
+def labelled(metric: Labelled, *labels: object) -> Labelled:
+    """Return the counter or histogram of some labels. Finding it again takes a tenth of `Counter.labels`."""
+    return metric.labels(*labels)
 
 
+SERVED = _counter("tecken_requests_total")
+SERVED_SECONDS = _histogram("tecken_request_seconds", (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30))
+SOURCE_LOOKUPS = _counter("tecken_source_lookups_total")
 REQUESTS = _counter("tecken_symbolicate_requests_total")
 FRAMES = _counter("tecken_symbolicate_frames_total")
 RENDERED = _counter("tecken_symbolicate_rendered_total")
 MODULES = _counter("tecken_symbolicate_modules_total")
 PAGES = _counter("tecken_pages_total")
 PREPARATIONS = _counter("tecken_preparations_total")
-PREPARATION_SECONDS = Histogram(
-    "tecken_preparation_seconds",
-    METRICS["tecken_preparation_seconds"].text,
-    buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
-)
+PREPARATION_SECONDS = _histogram("tecken_preparation_seconds", (0.1, 0.3, 1, 3, 10, 30, 100, 300))
 CONFIG_REFRESHES = _counter("tecken_config_refresh_total")
 CONFIG_MISSED_HINTS = _counter("tecken_config_missed_hints_total")
 CONFIG_BAD_VALUES = _counter("tecken_config_bad_values_total")
 LIMIT_DECISIONS = _counter("tecken_limit_decisions_total")
+
+
+def count_request(kind: str, status: int, seconds: float) -> None:
+    """Count a request by its kind and status, and record its duration."""
+    labelled(SERVED, kind, status).inc()
+    labelled(SERVED_SECONDS, kind).observe(seconds)
 
 
 class Figure(NamedTuple):

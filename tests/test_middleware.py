@@ -19,6 +19,7 @@ from django_redis import get_redis_connection
 from redis.connection import AbstractConnection
 
 from tecken.accounts.sessions import SALT, STAFF_COOKIE
+from tecken.metrics import SERVED
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.backend import Change, Level, Maintenance, format_maintenance
 from tecken.runtimeconfig.process import ConfigBackend
@@ -416,3 +417,42 @@ def test_override_invalid_is_400(client: Client, header: str, told: str) -> None
     answer = symbolicate(client, 1, **{"X-Config-Override": header, "Auth-Token": key(OVERRIDE)})
     assert answer.status_code == 400
     assert told in answer.json()["error"]
+
+
+# Metrics
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/symbolicate/v5", "symbolicate"),
+        ("/source/v1", "symbolicate"),
+        ("/upload", "upload"),
+        ("/upload/v2/", "upload"),
+        ("/api/config/", "api"),
+        ("/", "page"),
+        ("/health/", "page"),
+        ("/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym", "download"),
+        ("/buildid/abab/debuginfo", "download"),
+    ],
+)
+def test_request_is_counted_by_its_kind(path: str, kind: str) -> None:
+    before = served()
+    middleware.pin_options(lambda _: HttpResponse(status=418))(RequestFactory().get(path))
+    assert served()[kind, "418"] == before.get((kind, "418"), 0) + 1
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/metrics", "/__lbheartbeat__"])
+def test_request_of_a_monitor_is_not_counted(path: str) -> None:
+    before = served()
+    middleware.pin_options(lambda _: HttpResponse(status=503))(RequestFactory().get(path))
+    assert served() == before
+
+
+def served() -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["kind"], sample.labels["status"]): sample.value
+        for family in SERVED.collect()
+        for sample in family.samples
+        if sample.name == "tecken_requests_total"
+    }

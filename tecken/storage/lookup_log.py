@@ -77,7 +77,7 @@ class LookupLog:
     def note(self, module: ObjectId, results: Sequence[SourceResult]) -> None:
         """Record the results of a search, in one round trip. Raises nothing."""
         recorded = [
-            RecordedResult(source, _result_kind(error), str(error or ""), seconds)
+            RecordedResult(source, result_kind(error), str(error or ""), seconds)
             for source, error, seconds in results
         ]
         raw = orjson.dumps([datetime.now(UTC).timestamp(), module.debug_file, *map(list, recorded)])
@@ -165,7 +165,8 @@ KINDS: Final[tuple[tuple[type[TeckenError], Kind], ...]] = (
 )
 
 
-def _result_kind(error: TeckenError | None) -> Kind:
+def result_kind(error: TeckenError | None) -> Kind:
+    """Return the kind of a source's result, from its error or None."""
     if error is None:
         return "there"
     return next(kind for error_class, kind in KINDS if isinstance(error, error_class))

@@ -24,7 +24,8 @@ from tecken.errors import (
     TooLarge,
     Unavailable,
 )
-from tecken.storage.lookup_log import SourceResult
+from tecken.metrics import SOURCE_LOOKUPS, labelled
+from tecken.storage.lookup_log import SourceResult, result_kind
 from tecken.storage.port import (
     FetchedText,
     ServedFile,
@@ -106,6 +107,7 @@ def call_first(
             raise
         finally:
             results.append(SourceResult(source.name, error, time.monotonic() - began))
+            labelled(SOURCE_LOOKUPS, source.name, result_kind(error)).inc()
     raise _failure(f"{module} is not in {chain_name(sources)}", [result.error for result in results])
 
 

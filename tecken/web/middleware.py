@@ -37,6 +37,7 @@ from tecken.accounts.sessions import is_staff, staff_cookie_middleware
 from tecken.errors import BadOption, Forbidden
 from tecken.http.decorators import authenticate, preflight
 from tecken.http.responses import render_errors
+from tecken.metrics import count_request
 from tecken.monitoring import degraded
 from tecken.monitoring.logs import choose_request_id, log_context, log_request
 from tecken.runtimeconfig import current
@@ -67,6 +68,10 @@ INNERMOST_FIRST: tuple[Callable[[Any], Any], ...] = (
     SessionMiddleware,
     WhiteNoiseMiddleware,
 )
+KINDS = {"symbolicate": "symbolicate", "source": "symbolicate", "upload": "upload", "api": "api"}
+"""Kinds of requests in the metrics, by the first name of the path. The others are for pages, or downloads."""
+MONITORING = frozenset({"health", "metrics", "__heartbeat__", "__lbheartbeat__", "__version__"})
+"""First names of paths that monitors request, which would hide what clients receive."""
 SLASHES = re.compile("/{2,}")
 METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 CLOSED, UPLOADS_CLOSED = "Under maintenance", "Uploads are closed"
@@ -229,13 +234,24 @@ def pin_options(get_response: Handler) -> Handler:
                 response = run_with_override(request)
             else:
                 response = _keep_context(get_response(request))
-            log_request(request, response, perf_counter() - started)
+            seconds = perf_counter() - started
+            log_request(request, response, seconds)
+            if kind := _request_kind(request.path_info):
+                count_request(kind, response.status_code, seconds)
         response.headers["X-Request-Id"] = subject.request
         response.headers["X-Config-Version"] = str(version)
         response.headers["X-Tecken-State"] = degraded.states_text()
         return response
 
     return middleware
+
+
+def _request_kind(path: str) -> str:
+    """Return the kind of a request in the metrics; empty for one of a monitor."""
+    if is_for_people(path):
+        return "page"
+    first = path.split("/", 2)[1]
+    return "" if first in MONITORING else KINDS.get(first, "download")
 
 
 def _parse_override(header: str) -> dict[str, str]:

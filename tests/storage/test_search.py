@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from tecken.errors import AccessDenied, Malformed, NotFound, TeckenError, Throttled, TooLarge, Unavailable
+from tecken.metrics import SOURCE_LOOKUPS, labelled
 from tecken.storage.backends.memory import MemorySymbols
 from tecken.storage.lookup_log import SourceResult
 from tecken.storage.source_chain import SourceChain
@@ -103,3 +104,13 @@ def test_chain_open_reports_the_result_of_each_source() -> None:
     with SourceChain([NOWHERE, too_much, HERE], hear).open(MODULE):
         pass
     assert told == [("nowhere", NotFound), ("large", TooLarge), ("here", None)]
+
+
+def test_chain_open_counts_the_result_of_each_source() -> None:
+    def count(name: str, result: str) -> float:
+        return float(labelled(SOURCE_LOOKUPS, name, result)._value.get())
+
+    wanted = [("nowhere", "absent"), ("down", "unreachable"), ("busy", "throttled"), ("here", "there")]
+    before = [count(*key) for key in wanted]
+    whole(NOWHERE, DOWN, throttled("busy", 60), HERE, THERE)
+    assert [count(*key) for key in wanted] == [number + 1 for number in before]

@@ -36,6 +36,7 @@ from tecken.http.ratelimit import limits_in_force
 from tecken.http.responses import SMALLEST_BYTES, reply_to
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
+from tecken.metrics import SERVED, labelled
 from tecken.monitoring import degraded
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.current import ValuesInForce
@@ -139,6 +140,7 @@ class DownloadShortcut:
                     values, states = current.values_for(Subject(request=request)), degraded.states_text()
                 identity = identity_headers(request, values.version, states)
                 response = self._respond(taken, facts, values.options, identity)
+                labelled(SERVED, "download", response.status).inc()
                 answered += 1
             except LeftToDjango:
                 pass

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from time import perf_counter
 from typing import Final, NamedTuple, NoReturn
 
 from django.http import HttpRequest
@@ -30,7 +31,7 @@ from tecken.http import responses
 from tecken.http.ratelimit import limits_in_force
 from tecken.limits import services as limits_services
 from tecken.limits.port import Cost
-from tecken.metrics import REQUESTS, labelled
+from tecken.metrics import REQUESTS, count_request, labelled
 from tecken.monitoring import degraded
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.snapshot import Subject
@@ -117,7 +118,7 @@ class SymbolicationShortcut:
         endpoint = ENDPOINTS.get(scope["raw_path"])
         if endpoint is None or len(content) > MAX_BODY_BYTES or not _is_usual(scope, headers):
             return None
-        request = request_id(headers)
+        request, began = request_id(headers), perf_counter()
         try:
             secure = is_secure(scope, headers)
             with current.pinned(Subject(request=request)):
@@ -129,6 +130,7 @@ class SymbolicationShortcut:
         head, *more = self._opening
         identity = identity_headers(request, version, degraded.states_text())
         sent = [head, length, *more, *coding, *identity, *self._closing[secure]]
+        count_request("symbolicate", HTTPStatus.OK.value, perf_counter() - began)
         return Response(HTTPStatus.OK, sent, [answer])
 
     def _symbolicate(self, endpoint: Endpoint, content: bytes) -> bytes:
