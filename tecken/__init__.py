@@ -10,7 +10,7 @@ The packages form layers, which `pyproject.toml` lists and `lint-imports` enforc
     http                               decorators, errors and responses of views
     symbolication, download            the two services for clients
     monitoring                         health, preflight, logs, telemetry
-    upload                             the protocols of uploads
+    upload, doctor                     the protocols of uploads; checks of the whole site
     web, management, front, client     pages and API; commands; HTTP front; tecken-upload
 
 An import must never point upwards. Each package builds its long-lived objects in its own `services.py`.

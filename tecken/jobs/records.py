@@ -10,14 +10,17 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import redis
 from celery import current_app
+from django.conf import settings
+from dockerflow.version import get_version
 from kombu.exceptions import KombuError
 
-from tecken import services
+from tecken import __version__, services
 from tecken.errors import InvalidInput, Unavailable
 from tecken.jobs import keys
 from tecken.jobs.keys import QUEUES
@@ -196,13 +199,17 @@ class Queue(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker that sent a heartbeat `heard` seconds ago, has `held` jobs, and runs `running` of them."""
+    """A worker that sent a heartbeat `heard` seconds ago, has `held` jobs, and runs `running` of them.
+
+    `version` is that of its code; empty for a worker of an older release.
+    """
 
     name: str
     heard: float
     queues: tuple[str, ...]
     held: int
     running: int
+    version: str = ""
 
     @property
     def alive(self) -> bool:
@@ -301,4 +308,12 @@ def _workers(documents: dict[bytes, bytes], now: float) -> Iterator[Worker]:
     for name, document in documents.items():
         beat = json.loads(document)
         heard = max(0.0, now - beat["at"])
-        yield Worker(name.decode(), heard, tuple(beat["queues"]), beat["held"], beat["running"])
+        queues, version = tuple(beat["queues"]), beat.get("version", "")
+        yield Worker(name.decode(), heard, queues, beat["held"], beat["running"], version)
+
+
+@cache
+def code_version() -> str:
+    """Return the version and the commit of the code that this process runs, as `/__version__` has them."""
+    document = get_version(settings.BASE_DIR) or {}
+    return " ".join(filter(None, (document.get("version", __version__), document.get("commit", "")[:12])))

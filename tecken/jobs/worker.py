@@ -33,6 +33,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from tecken.jobs import keys
+from tecken.jobs.records import code_version
 from tecken.redisclient import services as redis_services
 from tecken.runtimeconfig import current
 
@@ -193,7 +194,13 @@ class WorkerHeartbeat:
 
     def _record(self, now: float) -> None:
         held = self._held_jobs()
-        document = {"at": now, "queues": held.queues, "held": len(held.tags), "running": held.running}
+        document = {
+            "at": now,
+            "queues": held.queues,
+            "held": len(held.tags),
+            "running": held.running,
+            "version": code_version(),
+        }
         pipe = self._client.pipeline()
         pipe.hset(keys.WORKERS, self._name, json.dumps(document))
         if held.tags:

@@ -51,7 +51,7 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 # Operators need these to end the maintenance, balancers and monitoring to see the state of the site.
 OPEN_PATHS = frozenset({"/__heartbeat__", "/__lbheartbeat__", "/__version__", "/health", "/metrics"})
 OPEN_PREFIXES = (
-    *("/admin/", "/api/config/", "/api/redis/", "/login/", "/logout/", "/oidc/", "/static/"),
+    *("/admin/", "/api/config/", "/api/doctor/", "/api/redis/", "/login/", "/logout/", "/oidc/", "/static/"),
     *(page.path for page in PAGES if page.is_open_under_maintenance),
 )
 ROUTES = tuple(f"/{url.pattern}" for page in PAGES for url in page.urls)

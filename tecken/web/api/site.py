@@ -25,7 +25,7 @@ from tecken.errors import TeckenError, TooLarge
 from tecken.http.decorators import cors
 from tecken.http.ratelimit import rate_limited
 from tecken.http.responses import error_reply, not_found, reply_to
-from tecken.web.api import config, fetched, redis, symbols, tokens, uploads, usage
+from tecken.web.api import config, doctor, fetched, redis, symbols, tokens, uploads, usage
 from tecken.web.api.openapi import DescribedAPI
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ for prefix, router in {
     "stats/": usage.stats_router,
     "config/": config.router,
     "redis/": redis.router,
+    "doctor/": doctor.router,
     "syminfo/": symbols.syminfo_router,
     "usage/": usage.router,
 }.items():
