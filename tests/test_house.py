@@ -56,6 +56,7 @@ ADDED_MODULES = {
     "remedies of missing modules, and the facts about modules that they need": 2,
     "texts that users share, with how far they could be symbolicated": 1,
     "the doctor: checks, servers, fleet, visitor, public URL, round trip, report, the command, and the API": 9,
+    "exceptions to limits": 1,
     "the search of files: its places, and the chain of sources": 2,
     "what redis-cache has about files: presence, searches and misses are three nouns": 2,
 }

@@ -14,6 +14,13 @@ from tecken.accounts.tokens import token_owners
 from tecken.errors import RateLimited, Unavailable
 from tecken.http.responses import Reply, render_errors
 from tecken.limits import services as limits_services
+from tecken.limits.exceptions import (
+    ExceptionIndex,
+    apply_exceptions,
+    find_exceptions,
+    index_exceptions,
+)
+from tecken.limits.models import utc_today
 from tecken.limits.port import (
     Caller,
     Cost,
@@ -98,7 +105,8 @@ def charge(request: HttpRequest, scope: Scope, cost: Cost) -> None:
         TooLarge: The cost alone is more than a limit allows.
         Unavailable: redis-cache does not answer, and a limit is closed without it.
     """
-    limits, caller = limits_in_force(scope), caller_of(request)
+    caller = caller_of(request)
+    limits = limits_of(scope, caller)
     if not cost.requests and not any(cost.of(limit.unit) for limit in limits):
         limits = ()
     decision = _decide(request, caller, cost, limits) if limits else Decision()
@@ -156,8 +164,23 @@ def _settle(request: HttpRequest, failed: bool) -> None:
         limits_services.usage().count(item.scope, cost, item.caller.token)
 
 
+def limits_of(scope: Scope, caller: Caller) -> tuple[Limit, ...]:
+    """Return the limits of a scope for a caller, with the exceptions for its token and user."""
+    limits, values = limits_in_force(scope), options()
+    if not values.limit_exceptions:
+        return limits
+    exceptions = find_exceptions(_index(values.limit_exceptions), scope, caller)
+    without: Without = getattr(values, f"limit_{scope}_without_redis")
+    return apply_exceptions(limits, exceptions, without, utc_today()) if exceptions else limits
+
+
+@lru_cache(maxsize=2)
+def _index(texts: tuple[str, ...]) -> ExceptionIndex:
+    return index_exceptions(texts)
+
+
 def limits_in_force(scope: Scope, values: Options | None = None) -> tuple[Limit, ...]:
-    """Return the limits of a scope that `values`, else the options in force, set."""
+    """Return the limits of a scope that `values`, else the options in force, set for everyone."""
     current = values or options()
     return _parse_limits(
         scope, getattr(current, f"limit_{scope}"), getattr(current, f"limit_{scope}_without_redis")

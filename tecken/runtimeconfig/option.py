@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic_core import from_json
 
 from tecken.errors import BadOption
+from tecken.limits.exceptions import SAMPLE, check_exceptions
 from tecken.limits.port import Unit, check_texts
 
 UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
@@ -62,6 +63,14 @@ def parse_limits(text: object, units: Collection[Unit]) -> object:
     if isinstance(limits, list) and all(isinstance(limit, str) for limit in limits):
         check_texts(limits, units)
     return limits
+
+
+def parse_exceptions(text: object) -> object:
+    """Return the exceptions in `upload 100 GiB/day per user 7, api ...`. Raises ValueError."""
+    exceptions = parse_names(text)
+    if isinstance(exceptions, list) and all(isinstance(item, str) for item in exceptions):
+        check_exceptions(exceptions)
+    return exceptions
 
 
 def to_text(value: object) -> str:
@@ -117,6 +126,7 @@ NAMES = Kind("names", "names with commas between them", "", format_names)
 LIMITS = Kind(
     "limits", "limits with commas between them", ", such as 600 requests/minute per address", format_names
 )
+EXCEPTIONS = Kind("limits", "exceptions with commas between them", f", such as {SAMPLE}", format_names)
 PLAIN = {
     bool: Kind(
         "bool",
@@ -139,6 +149,7 @@ Frames = Annotated[
 Uploads = Annotated[
     tuple[str, ...], BeforeValidator(partial(parse_limits, units=("requests", "bytes"))), LIMITS
 ]
+Exceptions = Annotated[tuple[str, ...], BeforeValidator(parse_exceptions), EXCEPTIONS]
 
 
 def group(title: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from tecken.limits.port import Without
 from tecken.runtimeconfig.option import (
     LONGEST_QUOTE,
     Bytes,
+    Exceptions,
     Frames,
     Names,
     Option,
@@ -143,6 +144,9 @@ class Options(BaseModel):
     limit_download: Requests = limiting((), "Limits of downloads, by requests.")
     limit_upload: Uploads = limiting((), "Limits of uploads, by requests and bytes as sent.")
     limit_api: Requests = limiting((), "Limits of `/api/` and `/explain/`, by requests.")
+    limit_exceptions: Exceptions = limiting(
+        (), "Limits of single users and tokens, in place of those above; `/usage/` shows and changes them."
+    )
     limit_symbolicate_without_redis: Without = limiting("open", ALONE)
     limit_download_without_redis: Without = limiting("open", ALONE)
     limit_upload_without_redis: Without = limiting("closed", ALONE)

@@ -321,3 +321,22 @@ def test_request_with_a_session_counts_for_the_user(runtime_options: Override) -
 
 def test_counters_are_in_their_own_database() -> None:
     assert site.REDIS_COUNTERS_URL.endswith("/3")
+
+
+def test_request_of_a_user_with_an_exception_has_its_own_limit(runtime_options: Override) -> None:
+    ada_key, eve_key = key(), key(email="eve@example.com")
+    runtime_options(
+        limit_symbolicate=("1 requests/day per user",),
+        limit_exceptions=(f"symbolicate 3 requests/day per user {user().pk}",),
+    )
+    assert [post(token=ada_key).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [post(token=eve_key).status_code for _ in range(2)] == [200, 429]
+
+
+def test_exception_that_ends_leaves_its_counts_to_the_limit_of_all(runtime_options: Override) -> None:
+    ada_key = key()
+    runtime_options(limit_symbolicate=("2 requests/day per user",))
+    runtime_options(limit_exceptions=(f"symbolicate 9 requests/day per user {user().pk}",))
+    assert [post(token=ada_key).status_code for _ in range(3)] == [200, 200, 200]
+    runtime_options(limit_exceptions=())
+    assert post(token=ada_key).status_code == 429

@@ -134,9 +134,10 @@ def _token_ids(grant: Grant) -> list[int]:
 
 def _limit_states(request: HttpRequest) -> dict[str, object]:
     """Return the state of all limits, in one round trip. A cost of 0 spends nothing."""
-    limits = [limit for scope in SCOPES for limit in ratelimit.limits_in_force(scope)]
+    caller = caller_of(request)
+    limits = [limit for scope in SCOPES for limit in ratelimit.limits_of(scope, caller)]
     try:
-        decision = limits_services.limiter().charge(caller_of(request), Cost(0), limits)
+        decision = limits_services.limiter().charge(caller, Cost(0), limits)
     except (Unavailable, TooLarge):
         return {"limits": [], "decided_alone": True}
     states = [
