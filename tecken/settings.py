@@ -360,8 +360,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "roll-up-usage": {
         "task": "tecken.limits.tasks.roll_up",
-        "schedule": 3600.0,
-        "options": {"expires": 3600.0},
+        "schedule": 300.0,
+        "options": {"expires": 300.0},
     },
     "remove-old-fetched-symbols": {
         "task": "tecken.symbolication.tasks.clean_fetched",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -13,6 +14,8 @@ from tecken.limits.port import QUOTA
 from tecken.limits.usage import DAY, VERSION
 
 NO_TOKEN = 0
+# The totals of a day, so that a chart of the whole site does not add up the rows of all tokens.
+ALL_TOKENS = -1
 
 
 class Usage(models.Model):
@@ -24,14 +27,19 @@ class Usage(models.Model):
     day = models.DateField()
     what = models.CharField(max_length=32)
     unit = models.CharField(max_length=16)
-    token = models.BigIntegerField(help_text=f"number of the token; {NO_TOKEN}: requests without one")
+    token = models.BigIntegerField(
+        help_text=f"number of the token; {NO_TOKEN}: requests without one; {ALL_TOKENS}: the sum of all"
+    )
     amount = models.BigIntegerField()
 
     class Meta:
-        """One row for each day, subject, unit and token."""
+        """One row for each day, subject, unit and token. `usage_by_unit` has all that a ranking reads."""
 
         constraints = (models.UniqueConstraint(fields=("day", "what", "unit", "token"), name="usage_once"),)
-        indexes = (models.Index(fields=("token", "-day"), name="usage_of_token"),)
+        indexes = (
+            models.Index(fields=("token", "-day"), name="usage_of_token"),
+            models.Index(fields=("unit", "day", "token", "what", "amount"), name="usage_by_unit"),
+        )
 
     def __str__(self) -> str:
         return f"{self.day} {self.what}: {self.amount} {self.unit}"
@@ -76,7 +84,7 @@ def roll_up_days(client: redis.Redis, today: date) -> int:
     written, over = 0, today - timedelta(KEPT_DAYS)
     for name in _names(client):
         rows = _rows(client, name)
-        _write(rows)
+        _write([*rows, *_sum_tokens(rows)])
         written += len(rows)
         if _day(name) < over:
             client.delete(name)
@@ -111,6 +119,13 @@ def _row(day: date, field: str, amount: int) -> DailyUsage:
 
 def _day(name: str) -> date:
     return datetime.strptime(name.rpartition(":")[2], "%Y%m%d").replace(tzinfo=UTC).date()
+
+
+def _sum_tokens(rows: Iterable[DailyUsage]) -> list[DailyUsage]:
+    totals: Counter[tuple[date, str, str]] = Counter()
+    for row in rows:
+        totals[row.day, row.what, row.unit] += row.amount
+    return [DailyUsage(*name, ALL_TOKENS, amount) for name, amount in totals.items()]
 
 
 def _write(rows: Iterable[DailyUsage]) -> None:

@@ -11,7 +11,7 @@ from celery import current_app
 from django.conf import settings
 
 from tecken.errors import Unavailable
-from tecken.limits.models import DailyUsage, read_days, roll_up_days
+from tecken.limits.models import ALL_TOKENS, DailyUsage, read_days, roll_up_days
 from tecken.limits.models import Usage as Stored
 from tecken.limits.port import Cost
 from tecken.limits.usage import PROCESSES, Field, MemoryLedger, RedisLedger, UsageCounter, start_sender
@@ -137,6 +137,10 @@ def test_roll_up_run_twice_has_the_same_rows(client: redis.Redis) -> None:
         assert roll_up_days(client, DAY) == 3
     assert rows() == expected
     assert read_days(client) == [DailyUsage(*row) for row in expected]
+    assert rows(token=ALL_TOKENS) == [
+        (DAY, "symbolicate", "frames", ALL_TOKENS, 42),
+        (DAY, "v5", "requests", ALL_TOKENS, 3),
+    ]
 
 
 @pytest.mark.django_db
@@ -171,8 +175,10 @@ def test_roll_up_in_the_schedule_is_a_registered_task() -> None:
     assert roll_up.name in {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
 
 
-def rows() -> list[tuple[object, ...]]:
-    found = Stored.objects.order_by("day", "what", "unit", "token")
+def rows(**filters: int) -> list[tuple[object, ...]]:
+    found = Stored.objects.filter(**filters or {"token__gt": ALL_TOKENS}).order_by(
+        "day", "what", "unit", "token"
+    )
     return list(found.values_list("day", "what", "unit", "token", "amount"))
 
 

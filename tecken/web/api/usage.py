@@ -26,7 +26,7 @@ from tecken.http import ratelimit
 from tecken.http.decorators import Grant
 from tecken.http.ratelimit import caller_of
 from tecken.limits import services as limits_services
-from tecken.limits.models import DailyUsage, Usage, read_days, utc_today
+from tecken.limits.models import ALL_TOKENS, DailyUsage, Usage, read_days, utc_today
 from tecken.limits.port import Cost, Scope, Unit, Whose, Window
 from tecken.redisclient import services as redis_services
 from tecken.storage.models import FetchedModule, SymbolFile, takes_space
@@ -118,7 +118,7 @@ def _load_rows(
     own_tokens = None if VIEW in grant.permissions else set(_token_ids(grant))
     is_visible = Q() if own_tokens is None else Q(token__in=own_tokens)
     is_selected = Q() if token is None else Q(token=token)
-    stored = Usage.objects.filter(is_visible, is_selected, day__range=(first, last))
+    stored = Usage.objects.filter(is_visible, is_selected, day__range=(first, last), token__gt=ALL_TOKENS)
     merged = {row[:4]: DailyUsage(*row) for row in stored.values_list(*DailyUsage._fields)}
     # A job copies counts from redis-cache to the database, so one of both may lag: the larger is right.
     for row in recent:
