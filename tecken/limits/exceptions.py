@@ -49,13 +49,16 @@ class LimitException(NamedTuple):
         return f"{self.limit.scope} {format_limit(self.limit)} {self.id}{end}"
 
 
-def format_limit(limit: Limit) -> str:
-    """Return a limit as an operator writes it: bytes are in the largest unit that divides them."""
+def format_limit(limit: Limit, separator: str = "") -> str:
+    """Return a limit as an operator writes it: bytes are in the largest unit that divides them.
+
+    With a separator of thousands it is for people only.
+    """
     unit = "bytes"
     if limit.unit == "bytes":
         unit = next((name for name, size in reversed(SIZES.items()) if limit.quantity % size == 0), "bytes")
     name = unit if limit.unit == "bytes" else limit.unit
-    return f"{limit.quantity // SIZES.get(unit, 1)} {name}/{limit.window} per {limit.whose}"
+    return f"{limit.quantity // SIZES.get(unit, 1):{separator}} {name}/{limit.window} per {limit.whose}"
 
 
 def parse_exception(text: str) -> LimitException:

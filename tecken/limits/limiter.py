@@ -87,6 +87,15 @@ class MemoryLimiter:
         refund = Cost(*(-amount for amount in cost))
         self._evaluate(caller, refund, applicable_limits(limits, caller), decision.at)
 
+    def inspect(self, items: Sequence[tuple[Caller, Limit]]) -> list[LimitStatus]:
+        """Return the state of limits of several callers. Charges nothing."""
+        at = int(self._clock() * 1e6)
+        with self._lock:
+            return [
+                self._apply(self._check(limit, caller, 0, at), allowed=False, at=at)
+                for caller, limit in items
+            ]
+
     def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int) -> Evaluation:
         # One lock around reading all levels and writing them. Otherwise two threads could both find room for
         # the last request of a limit.
@@ -201,13 +210,21 @@ class RedisLimiter:
             # The response has been sent. The caller keeps the charge until the window moves on.
             return
 
+    def inspect(self, items: Sequence[tuple[Caller, Limit]]) -> list[LimitStatus]:
+        """Return the state of limits of several callers, in one round trip. Raises Unavailable."""
+        return list(self._run(items, Cost(0), 0).statuses) if items else []
+
     def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
-        names = [key_of(limit, caller) for limit in limits]
+        return self._run([(caller, limit) for limit in limits], cost, at)
+
+    def _run(self, items: Sequence[tuple[Caller, Limit]], cost: Cost, at: int) -> Evaluation:
+        names = [key_of(limit, caller) for caller, limit in items]
         words: list[str | float] = [at]
-        for limit in limits:
+        for caller, limit in items:
             seconds = SECONDS[limit.window] if limit.is_rate else 0
             member = "" if limit.is_rate else member_of(limit, caller)
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
+        limits = [limit for _caller, limit in items]
         return _parse_evaluation(self._guard.call(self._script, names, words), limits)
 
     def _decide_alone(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> Decision:

@@ -132,6 +132,13 @@ class Limiter(Protocol):
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
         """Refund a cost that `charge` charged, in the same windows. Raises nothing."""
 
+    def inspect(self, items: Sequence[tuple[Caller, Limit]]) -> list[LimitStatus]:
+        """Return the state of limits of several callers, in one round trip. Charges nothing.
+
+        Raises:
+            Unavailable: redis-cache does not answer.
+        """
+
 
 def applicable_limits(limits: Sequence[Limit], caller: Caller) -> list[Limit]:
     """Return the limits that count a caller."""

@@ -208,10 +208,13 @@ class Paged(Schema):
     total_is_exact: bool
 
 
-class ListPage(NamedTuple, Generic[M]):
+R = TypeVar("R")
+
+
+class ListPage(NamedTuple, Generic[R]):
     """Page of a list. `next` names the page that follows, None after the last one."""
 
-    rows: list[M]
+    rows: list[R]
     number: int
     next: str | None
     total: int
@@ -241,7 +244,7 @@ def load_page(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> List
     Raises:
         InvalidInput: The column or the position is not one of this list.
     """
-    order = _parse_order(paging, sorts)
+    order = parse_order(paging, sorts)
     after = _parse_position(rows.model, order, paging.after) if paging.after else None
     skipped = 0 if after else (paging.page - 1) * PAGE_ROWS
     page_rows, has_next = page_after(rows, order, after, PAGE_ROWS, skipped=skipped)
@@ -250,7 +253,8 @@ def load_page(rows: QuerySet[M], paging: Paging, sorts: Collection[str]) -> List
     return ListPage(page_rows, paging.page, next_, min(total, MAX_COUNTED), total <= MAX_COUNTED)
 
 
-def _parse_order(paging: Paging, sorts: Collection[str]) -> Order:
+def parse_order(paging: Paging, sorts: Collection[str]) -> Order:
+    """Return the order that the parameters select. Raises InvalidInput for a column not in `sorts`."""
     column = paging.sort or next(iter(sorts))
     if column not in sorts:
         raise InvalidInput(f"sort: {column!r} is none of {', '.join(sorts)}")
@@ -291,7 +295,7 @@ class ColumnHeading(NamedTuple):
     direction: str
 
 
-class PageList(NamedTuple, Generic[M]):
+class PageList(NamedTuple, Generic[R]):
     """One page of a list, or the problem with its parameters.
 
     `query` has the parameters that were given. `first`, `previous` and `next` are addresses,
@@ -300,7 +304,7 @@ class PageList(NamedTuple, Generic[M]):
 
     query: dict[str, str]
     filtered: bool
-    page: ListPage[M] | None = None
+    page: ListPage[R] | None = None
     problem: str = ""
     headings: Mapping[str, ColumnHeading] = {}
     first: str = ""
@@ -308,7 +312,7 @@ class PageList(NamedTuple, Generic[M]):
     next: str = ""
 
     @property
-    def rows(self) -> list[M]:
+    def rows(self) -> list[R]:
         """Rows of this page."""
         return self.page.rows if self.page else []
 
@@ -329,13 +333,27 @@ def load_list(
         filters: Filter of each field.
         sorts: Columns to sort by; the first is the default.
     """
+
+    def load(values: Schema, paging: Paging) -> ListPage[M]:
+        return load_page(rows.filter(combine_filters(filters, values.dict())), paging, sorts)
+
+    return load_any_list(request, fields, filters, sorts, load)
+
+
+def load_any_list(
+    request: HttpRequest,
+    fields: type[S],
+    filters: Collection[str],
+    sorts: Collection[str],
+    load: Callable[[S, Paging], ListPage[R]],
+) -> PageList[R]:
+    """Return the page that `load` returns for the request's parameters; its InvalidInput is the problem."""
     given = {name: str(text) for name, text in request.GET.items() if text}
     query = {name: given[name] for name in (*fields.model_fields, *ORDER_PARAMETERS) if name in given}
     filtered = any(name in given for name in filters)
     try:
         paging = _parse(Paging, given)
-        values = _parse(fields, given).dict()
-        page = load_page(rows.filter(combine_filters(filters, values)), paging, sorts)
+        page = load(_parse(fields, given), paging)
     except InvalidInput as error:
         return PageList(query, filtered, problem=str(error))
     headings = _column_headings(query, paging, sorts)
@@ -370,7 +388,7 @@ def _column_headings(
     }
 
 
-def _neighbours(query: Mapping[str, str], paging: Paging, page: ListPage[M]) -> tuple[str, str, str]:
+def _neighbours(query: Mapping[str, str], paging: Paging, page: ListPage[R]) -> tuple[str, str, str]:
     """Return the addresses of the first, the previous and the next page.
 
     Pages are numbered up to DEEPEST_PAGE, so that there is a way back. Beyond it a page is named by the last

@@ -17,6 +17,7 @@ from tecken.web.pages import (
     tokens,
     tour,
     uploads,
+    usage,
 )
 
 PAGES = (
@@ -28,6 +29,7 @@ PAGES = (
     fetched.PAGE,
     uploads.PAGE,
     tokens.PAGE,
+    usage.PAGE,
     add_to_ci.PAGE,
     store.PAGE,
     jobs.PAGE,

@@ -15,7 +15,13 @@ pytestmark = pytest.mark.django_db
         ("Uploaders", {"upload.upload_symbols", "upload.upload_try_symbols", "tokens.manage_tokens"}),
         ("Source Readers", {"storage.view_sources", "tokens.manage_tokens"}),
         ("Upload Auditors", {"upload.view_all_uploads", "tokens.manage_tokens"}),
-        ("Operators", {"runtimeconfig.change_option", "runtimeconfig.view_option", "tokens.manage_tokens"}),
+        (
+            "Operators",
+            {
+                *("runtimeconfig.change_option", "runtimeconfig.view_option"),
+                *("limits.view_usage", "tokens.manage_tokens"),
+            },
+        ),
     ],
 )
 def test_new_installation_has_four_groups(name: str, permissions: set[str]) -> None:

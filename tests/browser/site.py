@@ -120,6 +120,8 @@ class BrowsedSite(Site):
             "shared": {"name": self.shared},
             "config-version": {"number": 1},
             "upload": {"number": 1},
+            "usage-token": {"number": 1},
+            "usage-user": {"number": 1},
             "explained": {"debug_file": file, "debug_id": number},
             "job": {"number": GIVEN_UP.id},
         }

@@ -14,7 +14,7 @@ from django.test import Client
 from tecken.web.pages.config_form import WINDOW
 from tests.upload.uploaders import SYM, SYM_KEY
 from tests.upload.zips import zipped
-from tests.web.everything import DEAD, FETCHED, PEOPLE, STACK
+from tests.web.everything import DEAD, EXCEPTION, FETCHED, PEOPLE, STACK
 
 EVERYBODY = ("nobody", *PEOPLE, "superuser")
 KNOWN = EVERYBODY[1:]
@@ -23,6 +23,7 @@ SEE_UPLOADS = ("owner", "other", "auditor", "superuser")
 MANAGE_TOKENS = ("owner", "other", "auditor", "operator", "superuser")
 LOOK = ("viewer", "operator", "superuser")
 CHANGE = ("operator", "superuser")
+SEE_USAGE = ("operator", "superuser")
 CLOSED = {"message": "Soon", "retry_after": "", "until": ""}
 FROM_US = {"Origin": "http://testserver"}
 ARCHIVE = zipped({str(SYM_KEY): SYM})
@@ -84,6 +85,10 @@ ACTS = (
     Act("fetched", CHANGE, {"module": FETCHED}),
     Act("tokens", KNOWN),
     Act("tokens", MANAGE_TOKENS, {"permission": "tokens.manage_tokens", "days": 30, "notes": ""}),
+    Act("usage", KNOWN),
+    Act("usage-user", ("owner", *SEE_USAGE), absent=("newcomer", "other", "auditor", "viewer")),
+    Act("usage-token", ("owner", *SEE_USAGE), absent=("newcomer", "other", "auditor", "viewer")),
+    Act("usage-exceptions", SEE_USAGE, {"do": "remove", "exception": EXCEPTION, "why": ""}),
     Act("add-to-ci", UPLOADERS),
     Act("add-to-ci", UPLOADERS, {"days": 30, "note": ""}),
     *(

@@ -32,6 +32,7 @@ PEOPLE: dict[str, tuple[str, ...]] = {
 MODULE = {"debug_file": "xul.pdb", "debug_id": "44E4EC8C2F41492B9369D6B9A059577C2"}
 STACK = "{debug_file} {debug_id} 0x10".format(**MODULE)
 ARCHIVE_OF_OWNER, NOTES_OF_OWNER = "archive-of-owner.zip", "notes-of-owner"
+EXCEPTION = "upload 9 GiB/day per user 1"
 FETCHED = 1
 """Number of the module of an upstream."""
 DEAD = DeadLetter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is dead", 1.0, args=[])
@@ -51,6 +52,8 @@ class Everything(NamedTuple):
             "explained": {**MODULE},
             "upload": {"number": self.upload},
             "token": {"number": self.token},
+            "usage-token": {"number": self.token},
+            "usage-user": {"number": Token.objects.get(pk=self.token).user_id},
             "job": {"number": DEAD.id},
             "help-topic": {"name": "upload"},
             "config-version": {"number": 1},

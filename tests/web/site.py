@@ -24,6 +24,7 @@ from tests.web.api.rows import fetched_of, file_of, upload_of
 from tests.web.everything import (
     ARCHIVE_OF_OWNER,
     DEAD,
+    EXCEPTION,
     FETCHED,
     MODULE,
     NOTES_OF_OWNER,
@@ -50,8 +51,11 @@ def everything(
     jobs: list[object] = []
     monkeypatch.setattr(sending, "send", lambda task, *_arguments, **_how: jobs.append(task))
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
-    for value in ("20", "30"):
-        service.change({"symbolicate_max_jobs": value}, by="somebody@example.com", source="cli")
+    for changes in (
+        {"symbolicate_max_jobs": "20", "limit_exceptions": EXCEPTION},
+        {"symbolicate_max_jobs": "30"},
+    ):
+        service.change(changes, by="somebody@example.com", source="cli")
     records().store_letter(DEAD)
     upload = upload_of(people["owner"], filename=ARCHIVE_OF_OWNER, completed_at=None)
     file_of(upload)

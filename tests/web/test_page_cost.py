@@ -67,6 +67,9 @@ BOUNDS = {
     "tokens": Bound(45, 11, 8, 4),
     "tour": Bound(120, 35, 3, 4),
     "upload": Bound(105, 32, 8, 5),
+    "usage": Bound(50, 13, 12, 6),
+    "usage-token": Bound(50, 13, 12, 6),
+    "usage-user": Bound(50, 13, 16, 6),
     "uploads": Bound(115, 35, 7, 4),
 }
 

@@ -34,10 +34,12 @@ from tecken.symbolication.fetched import total
 from tecken.upload.models import Upload
 from tecken.web.api import fetched, uploads
 from tecken.web.api.openapi import TokenPermission, grant_of
+from tecken.web.lists import Paged, Paging, sort_field
+from tecken.web.usage_figures import SCOPES, UNITS, UsageFilters
+from tecken.web.usage_rows import load_ranking
 
 logger = logging.getLogger(__name__)
 VIEW = "limits.view_usage"
-SCOPES: tuple[Scope, ...] = ("symbolicate", "download", "upload", "api")
 # Bounds the rows of a response: each day has several for each token.
 MAX_DAYS = 366
 
@@ -101,6 +103,50 @@ def show_usage(request: HttpRequest, period: Query[UsagePeriod]) -> object:
     recent = _load_recent()
     rows = _load_rows(grant, period.token, first, last, recent or [])
     return {"usage": rows, "complete": recent is not None, **_limit_states(request)}
+
+
+class RankingPaging(Paging):
+    """Parameters that select a page. `after` is not used: pages have numbers."""
+
+    sort: str | None = sort_field(UNITS)
+
+
+class RankedLimit(Schema):
+    """Limit of a token or user."""
+
+    scope: Scope
+    text: str = Field(description="such as `20 GiB/day per user`")
+    share: float = Field(description="used part of it, 0 to 1")
+    is_exception: bool
+
+
+class RankedUsage(Schema):
+    """Token or user with its usage."""
+
+    number: int = Field(alias="owner.number", description="0: requests without a token or user")
+    name: str = Field(alias="owner.name")
+    user: str = Field(alias="owner.email")
+    amounts: dict[str, int | None] = Field(description="by unit; null: not known")
+    share: float = Field(description="of the unit that the list is sorted by")
+    limits: list[RankedLimit] | None = Field(description="null: redis-cache does not answer")
+
+
+class UsageRanking(Paged):
+    """Page of a ranking."""
+
+    ranking: list[RankedUsage]
+
+
+@router.get(
+    "top/",
+    response=UsageRanking,
+    summary="Rank tokens or users by their usage",
+    auth=TokenPermission(VIEW),
+    by_alias=False,
+)
+def rank_usage(request: HttpRequest, paging: Query[RankingPaging], values: Query[UsageFilters]) -> object:  # noqa: ARG001
+    """Return the tokens or users that used most, each with its limits. Counts are up to five minutes old."""
+    return load_ranking(values, paging).to_response("ranking")
 
 
 def _load_recent() -> list[DailyUsage] | None:
@@ -228,8 +274,8 @@ def show_stats(request: HttpRequest) -> object:
     expired = Count("pk", filter=Q(expires_at__lt=timezone.now()))
     return {
         "stats": {
-            "uploads": _recent_amounts(uploads.visible_uploads(grant), owner),
-            "files": _recent_amounts(uploads.visible_files(grant), owner),
+            "uploads": recent_amounts(uploads.visible_uploads(grant), owner),
+            "files": recent_amounts(uploads.visible_files(grant), owner),
             "tokens": tokens.aggregate(all=Count("pk"), expired=expired),
             "fetched": _count_fetched() if grant.permissions.intersection(fetched.VIEW) else None,
         }
@@ -241,7 +287,8 @@ def _count_fetched() -> dict[str, int]:
     return {"count": modules, "total_size": size}
 
 
-def _recent_amounts(rows: QuerySet[Upload] | QuerySet[SymbolFile], owner: str) -> dict[str, object]:
+def recent_amounts(rows: QuerySet[Upload] | QuerySet[SymbolFile], owner: str) -> dict[str, object]:
+    """Return numbers and sizes of rows. `owner` names them in the cache: a user's number, or `all`."""
     now = timezone.now().astimezone(UTC)
     days = [now.date() - timedelta(days=n) for n in range(DAYS)]
     per_day = _count_days(rows, f"stats:{rows.model.__name__}:{owner}", days, now)

@@ -99,3 +99,43 @@ def test_usage_with_invalid_period_is_400(first: str, last: str) -> None:
 
 def test_usage_without_token_is_forbidden() -> None:
     assert Client().get("/api/usage/").status_code == 403
+
+
+def top(key: str, **query: Any) -> Any:
+    return Client().get("/api/usage/top/", query, headers={"Auth-Token": key})
+
+
+def test_ranking_has_owners_shares_and_limits(runtime_options: Override) -> None:
+    runtime_options(limit_api=("10 requests/day per token",))
+    auditor = key_of(person("op@example.com", "limits.view_usage"))
+    token = Token.objects.get(user__email="op@example.com")
+    Usage.objects.create(day=utc_today(), what="api", unit="requests", token=token.pk, amount=6)
+    Usage.objects.create(day=utc_today(), what="download", unit="requests", token=0, amount=2)
+    reply = top(auditor).json()
+    assert (reply["total"], reply["has_next"], reply["next"]) == (2, False, None)
+    first, rest = reply["ranking"]
+    assert first == {
+        "number": token.pk,
+        "name": str(token),
+        "user": "op@example.com",
+        "amounts": {"requests": 6, "frames": 0, "bytes": 0},
+        "share": 0.75,
+        "limits": [
+            {"scope": "api", "text": "10 requests/day per token", "share": 0.1, "is_exception": False}
+        ],
+    }
+    assert (rest["number"], rest["name"], rest["limits"]) == (0, "without a token", [])
+    assert [row["number"] for row in top(auditor, kind="download").json()["ranking"]] == [0]
+    assert [row["name"] for row in top(auditor, by="users").json()["ranking"]] == [
+        "op@example.com",
+        "without a user",
+    ]
+
+
+@pytest.mark.parametrize("query", [{"period": "8"}, {"sort": "name"}, {"by": "x"}, {"page": 201}])
+def test_ranking_with_a_bad_parameter_is_refused(query: dict[str, Any]) -> None:
+    assert top(key_of(person("op@example.com", "limits.view_usage")), **query).status_code in (400, 422)
+
+
+def test_ranking_needs_the_permission() -> None:
+    assert top(key_of(person("ada@example.com"))).status_code == 403
