@@ -14,8 +14,6 @@ import statistics
 import time
 
 from bench import rig
-from bench.rig import IMAGES
-from tests.support.redis_server import RedisServer
 
 ROUNDS = 7
 PEOPLE = 1_000
@@ -60,20 +58,9 @@ PAGES = {
 
 def main() -> None:
     options = arguments()
-    with (
-        RedisServer(IMAGES / "redis-cache" / "redis.conf") as cache,
-        RedisServer(IMAGES / "redis" / "redis.conf") as store,
-    ):
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="tecken.settings",
-            SECRET_KEY="bench",
-            ALLOWED_HOSTS="testserver",
-            REDIS_URL=cache.url,
-            REDIS_STORE_URL=store.url,
-        )
-        import django  # noqa: PLC0415 - reads the environment
-
-        django.setup()
+    of_postgres = {"DATABASE_URL": os.environ["DATABASE_URL"], "ALLOWED_HOSTS": "testserver"}
+    with rig.redis_pair(**of_postgres) as environment:
+        rig.enter(environment)
         fill(options)
         measure()
 
@@ -89,7 +76,7 @@ def arguments() -> argparse.Namespace:
 
 
 def fill(options: argparse.Namespace) -> None:
-    from django.core.management import call_command  # noqa: PLC0415 - as above
+    from django.core.management import call_command  # noqa: PLC0415 - after Django is set up
     from django.db import connection  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)

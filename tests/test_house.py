@@ -57,6 +57,7 @@ ADDED_MODULES = {
     "texts that users share, with how far they could be symbolicated": 1,
     "the doctor: checks, servers, fleet, visitor, public URL, round trip, report, the command, and the API": 9,
     "exceptions to limits": 1,
+    "the size of the store: advice, and its place on the page": 2,
     "usage: its page, figures, rows, and the exceptions that it shows": 4,
     "the search of files: its places, and the chain of sources": 2,
     "what redis-cache has about files: presence, searches and misses are three nouns": 2,

@@ -61,6 +61,16 @@ def test_limiter_allows_exactly_the_limit(limiter: Limiter, limit: Limit) -> Non
     assert allowed(limiter, caller, Cost(), [limit], 12) == 5
 
 
+def test_inspect_returns_the_state_of_several_callers_and_charges_nothing(limiter: Limiter) -> None:
+    eve = Caller("192.0.2.2", 8, "4")
+    limiter.charge(ADA, Cost(frames=400), [FRAMES, DAILY])
+    for _ in range(2):
+        found = limiter.inspect([(ADA, FRAMES), (eve, FRAMES), (ADA, DAILY), (eve, MONTHLY)])
+        assert [status.limit for status in found] == [FRAMES, FRAMES, DAILY, MONTHLY]
+        assert [status.remaining for status in found] == [600, 1000, 4, 10**12]
+    assert limiter.inspect([]) == []
+
+
 def test_limiter_returns_what_remains(limiter: Limiter) -> None:
     (status,) = limiter.charge(ADA, Cost(frames=400), [FRAMES]).statuses
     assert (status.limit, status.remaining) == (FRAMES, 600)

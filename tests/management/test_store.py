@@ -32,12 +32,13 @@ def test_stats_unreachable_store_fails_with_one_line(manage: Manage, house: Sett
 def test_curve_of_a_used_store_is_printed(manage: Manage) -> None:
     asked(redis_services.counters_client(), keys=100, times=40)
     lines = manage("store", "curve").splitlines()
-    assert [line.split()[:2] for line in lines[1:4]] == [
+    assert [line.split()[:2] for line in lines[3:6]] == [
         ["90%", "100kB"],
         ["95%", "100kB"],
         ["99%", "100kB"],
     ]
-    assert lines[2].endswith("2.00GB")
+    assert lines[0].startswith("advice    The store is larger than it needs to be: 100 % of reads hit with")
+    assert lines[4].endswith("2.00GB")
     assert "now       100.0% with 524MB" in lines
     assert lines[-1] == "from      3,000 accesses, of which 3,000 were sampled"
 
@@ -49,7 +50,8 @@ def test_curve_without_accesses_is_not_printed(manage: Manage) -> None:
 def test_curve_without_repeated_accesses_has_no_sizes(manage: Manage) -> None:
     asked(redis_services.counters_client(), keys=4000, times=1)
     lines = manage("store", "curve").splitlines()
-    assert lines[1].split()[1:3] == ["no", "size"]
+    assert lines[0].startswith("advice    Memory does not help: 100 % of reads are first ones")
+    assert lines[3].split()[1:3] == ["no", "size"]
     assert "at most   0.0%: the rest are first requests" in lines
 
 

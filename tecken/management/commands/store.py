@@ -14,6 +14,7 @@ from tecken.monitoring.health.measurements import ENOUGH, ESTIMATES_OF_2014, RAT
 from tecken.monitoring.preflight.rules import fetch_facts
 from tecken.redisclient import services as redis_services
 from tecken.store import services as store_services
+from tecken.store.advice import StoreFacts, advise
 from tecken.store.page_store import StoreStats, read_stats
 
 SCAN_SECONDS = 2.0
@@ -56,30 +57,34 @@ def _curve_lines() -> Iterator[str]:
         sizing = compute_sizing(redis_services.counters_client())
     except (redis.RedisError, OSError) as error:
         raise CommandError(f"redis-cache does not answer: {error}") from error
-    return _sizing_lines(sizing, _read_maxmemory())
+    return _sizing_lines(sizing, _read_facts())
 
 
-def _read_maxmemory() -> int | None:
-    """Return the limit of the store, or None if it has none or the store does not answer."""
+def _read_facts() -> StoreFacts | None:
+    """Return the facts of the store, or None if it does not answer."""
     try:
-        return fetch_facts(store_services.store_client()).maxmemory or None
+        found = fetch_facts(store_services.store_client())
     except (redis.RedisError, OSError):
         return None
+    return StoreFacts(found.maxmemory, found.used_memory, found.nodes, found.system_memory)
 
 
-def _sizing_lines(sizing: Sizing, maxmemory: int | None) -> Iterator[str]:
+def _sizing_lines(sizing: Sizing, facts: StoreFacts | None) -> Iterator[str]:
     accesses = f"{sizing.curve.accesses:,} accesses, of which {sizing.curve.sampled:,} were sampled"
     if not sizing.enough:
         yield f"too few accesses so far: {accesses}; {ENOUGH:,} are needed"
         return
+    if facts:
+        yield f"advice    {advise(sizing.curve, ENOUGH, facts).text}"
+        yield ""
     yield "hits    memory    estimate of 2014"
     for ratio, need in zip(RATIOS, sizing.needs, strict=True):
         estimate = ESTIMATES_OF_2014.get(ratio)
         row = (f"{ratio:.0%}", size(need) if need else "no size", size(estimate) if estimate else "-")
         yield "{:<8}{:<10}{}".format(*row)
     yield ""
-    if maxmemory:
-        yield f"now       {sizing.curve.hit_ratio(maxmemory):.1%} with {size(maxmemory)}"
+    if facts and facts.maxmemory:
+        yield f"now       {sizing.curve.hit_ratio(facts.maxmemory):.1%} with {size(facts.maxmemory)}"
     yield f"at most   {sizing.curve.best:.1%}: the rest are first requests"
     yield f"all       {size(sizing.entries.size)} in {sizing.entries.keys:,} keys"
     yield f"from      {accesses}"

@@ -129,6 +129,9 @@ class Facts(NamedTuple):
     hits: int
     misses: int
     commands: int
+    # Of the host, or of all hosts of a cluster.
+    system_memory: int = 0
+    nodes: int = 1
 
 
 def fetch_facts(client: redis.Redis) -> Facts:
@@ -165,6 +168,10 @@ def merge_facts(nodes_facts: Sequence[Facts]) -> Facts:
         hits=sum(node.hits for node in nodes_facts),
         misses=sum(node.misses for node in nodes_facts),
         commands=sum(node.commands for node in nodes_facts),
+        system_memory=sum(node.system_memory for node in nodes_facts)
+        if all(node.system_memory for node in nodes_facts)
+        else 0,
+        nodes=len(nodes_facts),
     )
 
 
@@ -188,6 +195,7 @@ def parse_info(info: Mapping[str, Any]) -> Facts:
         hits=int(info.get("keyspace_hits", 0)),
         misses=int(info.get("keyspace_misses", 0)),
         commands=int(info.get("total_commands_processed", 0)),
+        system_memory=int(info.get("total_system_memory", 0)),
     )
 
 

@@ -46,6 +46,7 @@ from tecken.web.auth import OPERATE, Group, SitePage, need, page
 from tecken.web.charts import MARKS, Axis, ChartFrame, Tick, Tile, Timeline, draw_timeline, treemap
 from tecken.web.formatting import escape_invisible, percent, size
 from tecken.web.pages.config import CHANGE, VIEW, user_of
+from tecken.web.store_sizes import make_sizes, measure_store
 
 WIDTH, HEIGHT = 640, 300
 # Hit ratios from which a module counts as good, and as fair.
@@ -289,15 +290,22 @@ def _load_context(hours: int) -> dict[str, Any]:
     servers, measured = load_panels(), _load_measurements(hours)
     maxmemory = _maxmemory(servers, measured.samples if measured else ())
     has_charts = measured and not settings.DEMO_MODE
+    snapshot = take_snapshot()
+    found = snapshot.server(STORE)
+    store_facts = found.facts if found else None
     return {
         "servers": servers,
         "store": next(server for server in servers if server.server == STORE),
-        "problems": [problem for problem in take_snapshot().problems if problem.server == STORE],
+        "problems": [problem for problem in snapshot.problems if problem.server == STORE],
         "maxmemory": maxmemory,
         "has_measurements": measured is not None,
         "charts": _charts(measured.samples, hours, maxmemory) if measured and has_charts else (),
         "pages": measured.pages[:LISTED_PAGES] if measured else (),
         "modules": draw_modules(measured.modules, measured.pages) if measured else (),
+        "sizes": make_sizes(
+            measured.sizing if measured else None,
+            measure_store(store_facts, maxmemory, measured.samples if measured else ()),
+        ),
         **_sizing_context(measured.sizing if measured else None, maxmemory),
     }
 
