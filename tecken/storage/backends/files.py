@@ -39,6 +39,8 @@ from tecken.storage.backends.bucket import Bucket
 from tecken.storage.port import FileContent, OwnFiles, Stored
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import (
+    BINARY,
+    BLOBS,
     FORMER_TEXTS,
     PAGE_ROOTS,
     REFERENCES,
@@ -140,7 +142,7 @@ class ObjectFiles:
         path = _path(key, InvalidInput)
         if key.file_type.is_compressed:
             self._put_lower_case_path(key)
-            self._bucket.put(path, chunks, _attributes(key.file_type))
+            self._bucket.put(path, chunks, object_attributes(path))
             return stored_meta(self._bucket.head(path))
         self._bucket.refuse_long(path, TooLarge)
         if content is not None:
@@ -316,7 +318,13 @@ def _path(key: FileKey, error: type[NotFound | InvalidInput]) -> str:
     return storage_path(key)
 
 
-def _attributes(file_type: FileType) -> Attributes:
+def object_attributes(path: str) -> Attributes | None:
+    """Return the attributes with which clients receive an object; None for one that no client receives."""
+    if path.startswith(f"{BLOBS}/"):
+        return {"Content-Type": BINARY}
+    if not path.startswith(f"{ROOT}/"):
+        return None
+    file_type = FileType.of_name(path)
     encoding: Attributes = {"Content-Encoding": file_type.encoding} if file_type.is_compressed else {}
     return {"Content-Type": file_type.content_type, **encoding}
 
