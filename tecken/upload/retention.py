@@ -27,7 +27,7 @@ from tecken.storage import blob_rows
 from tecken.storage import services as storage_services
 from tecken.storage.backends.files import ObjectFiles
 from tecken.storage.models import SymbolFile
-from tecken.storage.port import OwnFiles
+from tecken.storage.port import OwnFiles, Stored
 from tecken.symbolication import services as symbolication_services
 from tecken.symbols.layouts import FileKey, object_of, parse_storage_path
 from tecken.upload.file_rows import remove_derived_of_native
@@ -36,6 +36,8 @@ from tecken.upload.models import Upload
 
 BATCH = 500
 DELETERS = 8
+# Difference between the clocks of the site and of its storage.
+CLOCKS = timedelta(hours=1)
 NEVER_COMPLETED = "It was never completed"
 
 
@@ -154,9 +156,9 @@ def _find_renewed(files: OwnFiles, keys: Collection[str], before: datetime) -> s
 def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     """Delete an object and everything derived from it. Safe to repeat, and in any thread (no database)."""
     key = parse_storage_path(row.key)
-    modified = _get_modified(files, key)
+    stored = _stat(files, key)
     # A newer object is of an upload that has not written its row yet, or of a command that writes none.
-    if modified is not None and modified >= before:
+    if stored is not None and stored.modified >= before and not _is_of_row(stored, row):
         return
     files.delete(key)
     module = object_of(key)
@@ -165,8 +167,17 @@ def _remove_object(files: OwnFiles, row: SymbolFile, before: datetime) -> None:
     storage_services.presence_cache().forget_file(key, row.code_file, row.code_id)
 
 
-def _get_modified(files: OwnFiles, key: FileKey) -> datetime | None:
+def _is_of_row(stored: Stored, row: SymbolFile) -> bool:
+    """Return whether a row was written for just this object, although its date may be years before.
+
+    Rows of an import have the dates of the imported files. In a row of an interrupted run the etag decides.
+    """
+    is_before = row.completed_at is None or stored.modified <= row.completed_at + CLOCKS
+    return is_before and stored.etag == row.etag
+
+
+def _stat(files: OwnFiles, key: FileKey) -> Stored | None:
     try:
-        return files.stat(key).modified
+        return files.stat(key)
     except NotFound:
         return None
