@@ -104,6 +104,11 @@ and `.debug` files have the format of their executable."""
 
 # Breakpad: upstreams, downloads, members of archives.
 
+PLAIN: Final = "breakpad"
+"""Name of the layout in commands."""
+UNIFIED_SYMBOLS: Final = "breakpad"
+"""Name of symbol files in the unified layout."""
+
 
 class FileKey(NamedTuple):
     """Key of an uploaded file: `xul.pdb/44E4...7C2/xul.sym`, with the debug id in upper case.

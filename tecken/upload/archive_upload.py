@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from typing import BinaryIO, Final, TypeVar
 
 from django.conf import settings
@@ -32,7 +30,14 @@ from tecken.upload.file_rows import (
     warn_of_native_files,
 )
 from tecken.upload.form import CHUNK_BYTES, Archive
-from tecken.upload.ingest import ContextThreads, open_staged, record_file, select_storage, store_file
+from tecken.upload.ingest import (
+    ContextThreads,
+    open_staged,
+    record_file,
+    run_in_threads,
+    select_storage,
+    store_file,
+)
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.origin import NO_ORIGIN, UploadOrigin
 from tecken.upload.placement import NO_FORMAT, merge_placed, place
@@ -218,22 +223,7 @@ def _store_members(upload: Upload, members: Sequence[KeyedMember]) -> Iterator[S
 
 
 def _run_in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """Yield each item with its result, as soon as it is there."""
-    waiting = iter(items)
-    running: dict[Future[R], T] = {}
-    try:
-        while True:
-            # No more than the threads can run: after an error or a cancellation nothing is left in the pool's
-            # queue.
-            for item in islice(waiting, settings.UPLOAD_THREADS - len(running)):
-                running[upload_threads().submit(function, item)] = item
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
-    finally:
-        # Running tasks read the archive, which the caller closes next.
-        wait(running)
+    return run_in_threads(upload_threads(), function, items, settings.UPLOAD_THREADS)
 
 
 def _store_member(

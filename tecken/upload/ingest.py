@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
+from itertools import islice
 from tempfile import TemporaryFile
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -50,6 +51,7 @@ Read = Callable[[], Iterable[bytes]]
 ReadGzip = Callable[[Callable[[bytes], object]], Iterable[bytes]]
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class ContextThreads(ThreadPoolExecutor):
@@ -64,6 +66,27 @@ class ContextThreads(ThreadPoolExecutor):
         # Each task has its own copy, because a context can run in one thread at a time.
         context = copy_context()
         return super().submit(lambda: context.run(fn, *args, **kwargs))
+
+
+def run_in_threads(
+    threads: ContextThreads, function: Callable[[T], R], items: Iterable[T], at_once: int
+) -> Iterator[tuple[T, R]]:
+    """Yield each item with its result as soon as it is there; at most `at_once` are begun at a time."""
+    waiting = iter(items)
+    running: dict[Future[R], T] = {}
+    try:
+        while True:
+            # No more than the threads can run: after an error or a cancellation nothing is left in the pool's
+            # queue.
+            for item in islice(waiting, at_once - len(running)):
+                running[threads.submit(function, item)] = item
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    finally:
+        # Running tasks read what the caller closes next.
+        wait(running)
 
 
 def select_storage(try_symbols: bool) -> ObjectFiles:
@@ -164,7 +187,7 @@ def store_file(
     upload: Upload,
     key: FileKey,
     read: Read,
-    size: int,
+    size: int | None,
     known: Collection[StoredRow],
     *,
     read_gzip: ReadGzip | None = None,
@@ -177,7 +200,7 @@ def store_file(
         upload: The upload that the file belongs to.
         key: The key under which the file is stored.
         read: A function that returns the unpacked bytes. It may be called twice.
-        size: The number of unpacked bytes.
+        size: The number of unpacked bytes; None where only reading shows it.
         known: The rows of the key.
         read_gzip: A function that returns the file as gzip, for a file that its client has compressed. It
             passes the unpacked bytes to its argument. If it raises NotReusable, `read` is used.
@@ -190,14 +213,34 @@ def store_file(
         for chunk in inspector.inspect(read()):
             spool.write(chunk)
         inspector.text.identify(spool, spool.tell())
+        size = spool.tell() if size is None else size
         return _store(upload, key, partial(read_chunks, spool), size, known, inspector=inspector)
+
+
+def adopt_file(upload: Upload, key: FileKey) -> StoredFile:
+    """Describe a file of our storage that has no row, for its row. Raise NotFound, Malformed or Unavailable.
+
+    It does not use the database, so any thread may call it.
+    """
+    files = select_storage(upload.try_symbols)
+    stored, inspector = files.stat(key), _ContentInspector(key)
+    with TemporaryFile(dir=settings.SPOOL_DIR) as spool, files.read(key) as chunks:
+        if key.file_type.is_compressed:
+            for _ in inspector.inspect(decompress(chunks, options().symbol_max_bytes)):
+                pass
+        else:
+            for chunk in inspector.inspect(chunks):
+                spool.write(chunk)
+            inspector.text.identify(spool, spool.tell())
+    files.put_lower_case_path(key)
+    return StoredFile(key, "stored", stored, inspector.content, inspector.text)
 
 
 def _store(
     upload: Upload,
     key: FileKey,
     read: Read,
-    size: int,
+    size: int | None,
     known: Collection[StoredRow],
     *,
     read_gzip: ReadGzip | None = None,
@@ -269,11 +312,11 @@ class _ContentInspector:
 
 
 def _read_if_size(
-    key: FileKey, read: Read, size: int, contents: Collection[FileContent]
+    key: FileKey, read: Read, size: int | None, contents: Collection[FileContent]
 ) -> _ContentInspector | None:
     """Inspect the sent bytes and return the result if the stored bytes are as many."""
     # Bytes of another size need not be read.
-    if {content.size for content in contents} != {size}:
+    if size is not None and {content.size for content in contents} != {size}:
         return None
     inspector = _ContentInspector(key)
     for _ in inspector.inspect(read()):
@@ -281,7 +324,7 @@ def _read_if_size(
     return inspector
 
 
-def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: int) -> set[FileContent]:
+def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: int | None) -> set[FileContent]:
     """Return size and digest of a stored file that no row describes; nothing if it cannot have `size` bytes.
 
     Such a file was added by a command, or by an upload that was killed before it wrote the row.
@@ -291,9 +334,10 @@ def _read_stored_content(files: OwnFiles, key: FileKey, stored: Stored, size: in
     if not key.file_type.is_compressed and stored.size != size:
         return set()
     inspector = _ContentInspector(key)
+    limit = options().symbol_max_bytes if size is None else size
     try:
         with files.read(key) as chunks:
-            for _ in inspector.inspect(decompress(chunks, size) if key.file_type.is_compressed else chunks):
+            for _ in inspector.inspect(decompress(chunks, limit) if key.file_type.is_compressed else chunks):
                 pass
     except (NotFound, InvalidInput):
         return set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from functools import partial, reduce
@@ -25,9 +25,9 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 from tqdm import tqdm
 
-from tecken.errors import BadModule, InvalidInput, NotFound, TeckenError, Unavailable
+from tecken.errors import BadModule, NotFound, TeckenError, Unavailable
+from tecken.management import symbols_import
 from tecken.management.blob_check import BlobCheck
-from tecken.management.commands.createtoken import find_user
 from tecken.management.text import header_lines, symbol_lines
 from tecken.storage import services as storage_services
 from tecken.storage.models import FetchedModule, NativeName, SymbolFile
@@ -42,9 +42,6 @@ from tecken.symbols.ids import ObjectId, is_zero_debug_id
 from tecken.symbols.layouts import FileKey, FileType, object_of, parse_storage_path
 from tecken.symbols.pagefile.file import Header, Metadata
 from tecken.upload.file_rows import ZERO_ID
-from tecken.upload.origin import ORIGIN_FIELDS, parse_origin
-from tecken.upload.symstore import FileProblem, SymbolStore
-from tecken.upload.symstore_import import Counts, StoreImport
 
 SUFFIXES = tuple(FileType.SYMBOL_FILE.suffix + packed for packed in ("", ".gz", ".zst"))
 SUFFIX_LIST = "{}, {} or {}".format(*SUFFIXES)
@@ -56,8 +53,8 @@ class Command(BaseCommand):
     """Subcommands add, import, show, fsck, reconvert and fetched."""
 
     help = (
-        "Add symbol files to the storage, import a symbol store, show a module, check what is stored, "
-        "convert it again, or list and remove symbols of upstreams."
+        "Add symbol files to the storage, import them from a store or bucket, show a module, check what is "
+        "stored, convert it again, or list and remove symbols of upstreams."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -105,24 +102,8 @@ class Command(BaseCommand):
         )
 
         self._add_reconvert(commands)
-        self._add_import(commands)
+        symbols_import.add_arguments(commands)
         self._add_fetched(commands)
-
-    def _add_import(self, commands: Any) -> None:
-        add = commands.add_parser(
-            "import",
-            help="import a symbol store of symstore",
-            description="Store the files of a directory that symstore has written, with an upload for each "
-            "transaction. A second run stores only what is missing.",
-        )
-        add.add_argument("store", metavar="PATH", type=Path, help="directory with 000Admin")
-        add.add_argument("--user", metavar="EMAIL", required=True, help="user that the uploads belong to")
-        add.add_argument(
-            "--try", dest="try_symbols", action="store_true", help="import as files of try builds"
-        )
-        for name in ORIGIN_FIELDS:
-            add.add_argument(f"--{name}", default="", help=f"{name} of the uploads; default: none")
-        add.add_argument("--dry-run", action="store_true", help="list the transactions and store nothing")
 
     def _add_reconvert(self, commands: Any) -> None:
         reconvert = commands.add_parser(
@@ -165,7 +146,7 @@ class Command(BaseCommand):
         elif command == "fsck":
             self._fsck(repair=options["repair"], content=options["content"])
         elif command == "import":
-            self._import(options)
+            symbols_import.SymbolsImport(self.stdout, self.stderr, options).run()
         elif command == "reconvert":
             self._reconvert(options["modules"], dry_run=options["dry_run"])
         else:
@@ -215,37 +196,6 @@ class Command(BaseCommand):
         if problems and not repair:
             raise CommandError(summary)
         self.stdout.write(f"{summary}{', repaired' if problems else ''}")
-
-    def _import(self, options: Mapping[str, Any]) -> None:
-        totals, dry_run = Counts(), options["dry_run"]
-        with tqdm(unit="B", unit_scale=True, leave=False, disable=None) as progress:
-            try:
-                store = SymbolStore(options["store"])
-                run = StoreImport(
-                    store,
-                    find_user(options["user"]),
-                    try_symbols=options["try_symbols"],
-                    report=self._report_problem,
-                    progress=progress.update,
-                    origin=parse_origin(options),
-                )
-                for transaction in store.transactions():
-                    counts = run.check(transaction) if dry_run else run.run(transaction)
-                    totals = Counts(*map(sum, zip(totals, counts, strict=True)))
-                    with tqdm.external_write_mode():
-                        self.stdout.write(f"{transaction.title}: {_describe(counts, dry_run)}")
-            except Unavailable as error:
-                raise CommandError(f"{error}; run the command again to continue") from error
-            except InvalidInput as error:
-                raise CommandError(str(error)) from error
-        summary = f"all transactions: {_describe(totals, dry_run)}"
-        if totals.failed:
-            raise CommandError(summary)
-        self.stdout.write(summary)
-
-    def _report_problem(self, problem: FileProblem) -> None:
-        with tqdm.external_write_mode():
-            self.stderr.write(f"skipped {problem.name}: {problem.reason}")
 
     def _fetched(self, rows: QuerySet[FetchedModule], *, remove: bool) -> None:
         for row in rows.order_by("fetched_at", "pk").iterator():
@@ -298,11 +248,6 @@ def _find_fetched(
     if days is not None:
         rows = rows.filter(fetched_at__lte=timezone.now() - timedelta(days=days))
     return rows
-
-
-def _describe(counts: Counts, dry_run: bool) -> str:
-    text = str(counts)
-    return text.replace("stored", "to store", 1) if dry_run else text
 
 
 def _find_outdated(modules: Sequence[ObjectId]) -> Iterator[OutdatedModule]:

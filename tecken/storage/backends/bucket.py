@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError
+from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, ObjectStore, from_url
 
 from tecken.errors import (
@@ -57,6 +57,19 @@ Span = tuple[int, int]
 
 # Storages without a server of their own that would check a signature.
 WITHOUT_URLS = (LocalStore, MemoryStore, HTTPStore)
+
+
+class UnlistedKey(Unavailable):
+    """Key with an empty part, or with a part of dots, which ends the whole list of its directory."""
+
+
+@contextmanager
+def _unlisted_keys(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidPathError as error:
+        detail = str(error).partition("\n")[0]
+        raise UnlistedKey(f"{name}: a key cannot be listed: {detail}") from error
 
 
 class Bucket:
@@ -192,14 +205,25 @@ class Bucket:
             return
 
     def entries(self, prefix: str) -> Iterator[tuple[str, ObjectMeta]]:
-        """Yield all objects below `prefix`, a path without a slash at its end. Raises Unavailable."""
+        """Yield all objects below `prefix`, a path without a slash at its end.
+
+        Raises Unavailable, and UnlistedKey for one that obstore cannot represent.
+        """
         skip = len(self._path(""))
         try:
-            with self._errors_of(prefix):
+            with self._errors_of(prefix), _unlisted_keys(self.name):
                 for batch in obstore.list(self._store, self._path(prefix)):
                     yield from ((meta["path"][skip:], meta) for meta in batch)
         except NotFound:
             return
+
+    def children(self, prefix: str) -> tuple[list[str], list[tuple[str, ObjectMeta]]]:
+        """Return the paths of the directories in a directory, and the objects in it. Raises as `entries`."""
+        skip = len(self._path(""))
+        with self._errors_of(prefix), _unlisted_keys(self.name):
+            found = obstore.list_with_delimiter(self._store, self._path(prefix))
+        objects = [(meta["path"][skip:], meta) for meta in found["objects"]]
+        return [path[skip:] for path in found["common_prefixes"]], objects
 
     def sign(self, method: Literal["GET", "PUT"], key: str, seconds: float) -> str | None:
         """Return a URL that is valid for `seconds`; None for a directory. Raises Unavailable."""

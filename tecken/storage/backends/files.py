@@ -141,7 +141,7 @@ class ObjectFiles:
         """Store a file and, where its name needs one, its lower-case path."""
         path = _path(key, InvalidInput)
         if key.file_type.is_compressed:
-            self._put_lower_case_path(key)
+            self.put_lower_case_path(key)
             self._bucket.put(path, chunks, object_attributes(path))
             return stored_meta(self._bucket.head(path))
         self._bucket.refuse_long(path, TooLarge)
@@ -155,14 +155,15 @@ class ObjectFiles:
         # killed in between leaves content without a reference: an upload of the same file finds it, and
         # `symbols fsck` reports it.
         self.blobs.put(content, chunks)
-        self._put_lower_case_path(key)
+        self.put_lower_case_path(key)
         self._bucket.put(reference_path(key), [write_reference(content)])
         # The file of a former release under the same name. The reference is found first, so a process that is
         # killed here leaves a file that nothing reads.
         self._bucket.delete(storage_path(key))
         return _reference_stat(content, stored_meta(self._bucket.head(reference_path(key))))
 
-    def _put_lower_case_path(self, key: FileKey) -> None:
+    def put_lower_case_path(self, key: FileKey) -> None:
+        """Make a file known in lower case, if its name needs that."""
         # It comes before the file: when it cannot be written, the file is not stored, and the client sends it
         # again. In the other order, a stored file could not be found in lower case.
         if needs_lower_case_path(key):

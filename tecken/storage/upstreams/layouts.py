@@ -23,7 +23,7 @@ from tecken.symbols.ids import (
     is_windows_name,
     short_build_id_of,
 )
-from tecken.symbols.layouts import FileType
+from tecken.symbols.layouts import UNIFIED_SYMBOLS, FileType
 from tecken.symbols.platforms import Platform, possible_platforms
 
 UNKNOWN: Final = "not asked, the whole build id is not known: send it as code_id, or paste a report with it"
@@ -120,7 +120,7 @@ def _unified_files(identity: Identity) -> Iterator[LayoutFile]:
         return
     some_id = identity.some_id.lower()
     path = f"{some_id[:2]}/{some_id[2:]}"
-    yield LayoutFile(FileType.SYMBOL_FILE, f"{path}/breakpad")
+    yield LayoutFile(FileType.SYMBOL_FILE, f"{path}/{UNIFIED_SYMBOLS}")
     names = ("debuginfo", "executable")
     for file_type, name in zip(_UNIFIED_TYPES[identity.platform], names, strict=False):
         yield LayoutFile(file_type, f"{path}/{name}")
