@@ -59,7 +59,7 @@ def measure(source: str, count: int, size: int) -> None:
     call_command("migrate", verbosity=0)
     User.objects.create_user(EMAIL, EMAIL)
 
-    def run(*options: str) -> Callable[[], None]:
+    def run(*options: str) -> Callable[[], object]:
         return lambda: call_command(
             "symbols", "import", source, "--layout", "tecken", "--user", EMAIL, *options
         )
@@ -81,7 +81,7 @@ def measure(source: str, count: int, size: int) -> None:
     table((f"{count:,} objects, {size / 1e6:.0f} MB", "objects/s", "MB/s", "CPU ms", "hours a million"), rows)
 
 
-def timed(function: Callable[[], None]) -> tuple[float, float]:
+def timed(function: Callable[[], object]) -> tuple[float, float]:
     """Return seconds, and seconds of CPU of this process."""
     began, cpu = time.perf_counter(), time.process_time()
     function()

@@ -55,7 +55,7 @@ ADDED_MODULES = {
     "the guided tour": 1,
     "remedies of missing modules, and the facts about modules that they need": 2,
     "texts that users share, with how far they could be symbolicated": 1,
-    "the doctor: checks, servers, fleet, visitor, public URL, round trip, report, the command, and the API": 9,
+    "the doctor: checks of servers, fleet and URL, a visitor, round trip, report, command and API": 9,
     "exceptions to limits": 1,
     "the size of the store: advice, and its place on the page": 2,
     "usage: its page, figures, rows, and the exceptions that it shows": 4,

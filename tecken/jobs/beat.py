@@ -91,8 +91,8 @@ class OneBeat(Scheduler):  # type: ignore[misc]
         """Continue where the last beat ended. An entry that was never sent is due."""
         sent, now = self._client.hgetall(LAST), time.time()
         for name, entry in self.schedule.items():
-            # A host whose clock is ahead records times in the future. Without the bound, an entry would not be
-            # sent until the clock of this host reaches such a time.
+            # A host whose clock is ahead records times in the future. Without the bound, an entry would not
+            # be sent until the clock of this host reaches such a time.
             last = min(now, float(sent.get(name.encode(), 0)))
             entry.last_run_at = datetime.fromtimestamp(last, UTC)
         self.populate_heap()
