@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from random import Random
 from threading import Event, RLock, Thread
 from typing import Any
 
@@ -23,7 +22,8 @@ from tecken.runtimeconfig.backend import ConfigHead, Hint, Level, Maintenance, R
 from tecken.runtimeconfig.backends.file import FileBackend
 from tecken.runtimeconfig.backends.redis import RedisBackend
 from tecken.runtimeconfig.options import Options, find_option
-from tecken.runtimeconfig.reconciler import LONGEST_PAUSE, ForkLock, Reconciler
+from tecken.runtimeconfig.pace import Pace
+from tecken.runtimeconfig.reconciler import ForkLock, Reconciler
 from tecken.runtimeconfig.snapshot import EMPTY, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,9 @@ ConfigBackend = FileBackend | RedisBackend
 FORK_SECONDS = 1.0
 # Seconds. A report is valid three times as long.
 REPORT_EACH = 5.0
-# Seconds before the next attempt to subscribe. Each pause is twice as long as the last one.
-FIRST_PAUSE = 0.1
+# Intervals within which the processes compare backend and database after an outage, so that a fleet does not
+# open a connection to the database for each of its processes at once.
+RECONCILE_INTERVALS = 5
 
 
 @dataclass
@@ -63,14 +64,10 @@ class Process:
         self._contact_at = time.monotonic()
         self._levels: dict[Level, Maintenance | None] = {}
         self._followers: list[Follower] = []
-        # Intervals vary so that the processes of a fleet do not poll at the same moment. The generator is not
-        # the shared one: a fork while this thread holds its lock would block the child's.
-        self._random = Random()  # noqa: S311
         self._poll_lock = RLock()
         self._stopped = Event()
         self._thread: Thread | None = None
-        self._next_tick = self._next_report = self._subscribe_at = 0.0
-        self._pause = FIRST_PAUSE
+        self._next_report = 0.0
         self._may_poll_for_hint = True
         self._is_subscribed = False
         # Whether the backend refused a write.
@@ -86,6 +83,7 @@ class Process:
     ) -> None:
         """Poll once and start the thread. A backend that does not answer leaves the values as they are."""
         self._backend, self._interval, self._reconciler = backend, interval, Reconciler(reconcile)
+        self._pace = Pace(interval)
         self._stopped.clear()
         self.poll()
         if has_thread:
@@ -106,7 +104,7 @@ class Process:
         self.lock.after_fork_in_child()
         self._poll_lock = RLock()
         self._thread, self._stopped = None, Event()
-        self._next_tick = self._next_report = self._subscribe_at = 0.0
+        self._next_report = 0.0
         self._is_subscribed = False
         self.options = None
         self.is_reachable = False
@@ -150,8 +148,11 @@ class Process:
             try:
                 head = self._backend.head()
                 if not self.is_reachable:
-                    self._reconciler.request_now()
-                    self._subscribe_at = 0.0
+                    self._reconciler.request_again(within=RECONCILE_INTERVALS * self._interval)
+                    self._pace.reset_pause()
+                    # A process that has just started subscribes at once.
+                    if self.options is not None:
+                        self._pace.plan_subscription()
                 self._record_poll(head)
                 self._follow(head)
             except Unavailable as error:
@@ -174,7 +175,9 @@ class Process:
     def _follow(self, head: ConfigHead) -> None:
         if head.version and not head.stamp:
             # Changed by hand: the database does not have this version yet.
-            self._reconciler.request()
+            self._request_for(head)
+        elif head.version >= self.snapshot.version:
+            self._reconciler.withdraw()
         if not self._is_new(head) or not self._may_follow(head):
             return
         values = self._backend.read()
@@ -196,8 +199,12 @@ class Process:
         version = head.version, head.stamp
         if head.version and self._reconciler.confirmed == version:
             return True
-        self._reconciler.request(version)
+        self._request_for(head)
         return False
+
+    def _request_for(self, head: ConfigHead) -> None:
+        """Reconcile unless another process does so first: all of them find the same head."""
+        self._reconciler.request((head.version, head.stamp), within=self._interval)
 
     def _handle(self, message: Values | Hint | None) -> None:
         """Apply a newer version; poll for any other message, but once between two ticks."""
@@ -210,11 +217,9 @@ class Process:
 
     def _tick(self) -> None:
         # Set before the poll: one that fails or is slow must not be repeated at once.
-        self._next_tick = time.monotonic() + self._interval * self._random.uniform(0.8, 0.95)
+        self._pace.plan_tick()
         self._may_poll_for_hint = True
-        is_reachable = self.poll()
-        self._reconciler.run()
-        if is_reachable and time.monotonic() >= self._next_report:
+        if self.poll() and time.monotonic() >= self._next_report:
             self._report()
 
     def _report(self) -> None:
@@ -234,20 +239,18 @@ class Process:
             return
         if self._is_refused:
             self._is_refused = False
-            self._reconciler.request_now()
-            self._reconciler.run()
+            self._reconciler.request_again()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                if time.monotonic() >= self._next_tick:
-                    self._tick()
-                if self.is_reachable and time.monotonic() >= self._subscribe_at:
+                self._work()
+                if self.is_reachable and self._pace.is_subscription_due():
                     self._listen()
                 else:
-                    until = self._next_tick
+                    until = self._wake_at()
                     if self.is_reachable:
-                        until = min(until, self._subscribe_at)
+                        until = min(until, self._pace.subscribe_at)
                     self._stopped.wait(until - time.monotonic())
             except Exception:
                 if self._stopped.is_set():
@@ -255,24 +258,29 @@ class Process:
                 logger.exception("Watcher failed; it polls again in %g s", self._interval)
                 self._stopped.wait(self._interval)
 
+    def _work(self) -> None:
+        if self._pace.is_tick_due():
+            self._tick()
+        self._reconciler.run()
+
+    def _wake_at(self) -> float:
+        return min(self._pace.tick_at, self._reconciler.due_at)
+
     def _listen(self) -> None:
         try:
             with self._backend.subscribe() as subscription:
-                self._pause = FIRST_PAUSE
+                self._pace.reset_pause()
                 # This poll finds a version that was written before the subscription.
                 self._tick()
                 self._is_subscribed = True
                 while not self._stopped.is_set():
-                    self._handle(subscription.next(self._next_tick - time.monotonic()))
-                    if time.monotonic() >= self._next_tick:
-                        self._tick()
+                    self._handle(subscription.next(self._wake_at() - time.monotonic()))
+                    self._work()
         except Unavailable as error:
-            if self._pause == FIRST_PAUSE:
+            if self._is_subscribed:
                 logger.info("Subscription lost: %s; changes are found by polling", error)
-            self._next_tick = 0.0
-            self._subscribe_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            self._reconciler.request()
+            self._pace.plan_subscription()
+            self._reconciler.request(within=RECONCILE_INTERVALS * self._interval)
         finally:
             self._is_subscribed = False
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from random import Random
 from threading import Thread
 
+from tecken.runtimeconfig.pace import LONGEST_PAUSE
+
 logger = logging.getLogger(__name__)
 # Seconds before the next run. After each failure it is twice as long.
 RECONCILE_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
 
 
 class Reconciler:
@@ -22,34 +24,57 @@ class Reconciler:
     `confirmed`: the older version that was found in the backend and that the database agreed to.
     """
 
-    def __init__(self, reconcile: Callable[[], bool]) -> None:
+    def __init__(self, reconcile: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._reconcile = reconcile
-        self._random = Random()  # noqa: S311 - as in Watcher
+        self._clock = clock
+        self._random = Random()  # noqa: S311 - as in Pace
         self._is_requested = False
         self._found: tuple[int, str] | None = None
         self._thread: Thread | None = None
-        self._run_at = 0.0
+        self._run_at = math.inf
+        self._paused_until = 0.0
         self._pause = RECONCILE_PAUSE
         self.confirmed: tuple[int, str] | None = None
 
-    def request(self, found: tuple[int, str] | None = None) -> None:
-        """Request a run. `found` is an older version in the backend that the database must confirm."""
-        self._is_requested = True
-        self._found = found or self._found
+    @property
+    def due_at(self) -> float:
+        """Return when to call `run`; never while nothing is requested, or a run has not ended."""
+        return math.inf if self._is_running() else self._run_at
 
-    def request_now(self) -> None:
+    def request(self, found: tuple[int, str] | None = None, *, within: float = 0.0) -> None:
+        """Request a run at a random moment of the next `within` seconds.
+
+        `found` is a head of the backend that the database must confirm or replace. Such a request can be
+        withdrawn.
+        """
+        run_at = max(self._paused_until, self._clock() + within * self._random.random())
+        self._run_at = min(self._run_at, run_at)
+        if found:
+            self._found = found
+        else:
+            self._is_requested = True
+
+    def request_again(self, *, within: float = 0.0) -> None:
         """Request a run without the pause after a failure: its cause, the backend, has just answered."""
-        self.request()
-        self._run_at, self._pause = 0.0, RECONCILE_PAUSE
+        self._paused_until, self._pause = 0.0, RECONCILE_PAUSE
+        self.request(within=within)
+
+    def withdraw(self) -> None:
+        """Withdraw the request for a head, which another process has settled."""
+        self._found = None
+        if not self._is_requested:
+            self._run_at = math.inf
 
     def run(self) -> None:
-        """Start a run that was requested, unless one is running or has just ended."""
-        is_running = self._thread is not None and self._thread.is_alive()
-        if not self._is_requested or is_running or time.monotonic() < self._run_at:
+        """Start a run that is due, unless one is running."""
+        if self._clock() < self.due_at:
             return
         self._thread = Thread(target=self._run, args=[self._found], name="reconcile", daemon=True)
-        self._is_requested, self._found = False, None
+        self._is_requested, self._found, self._run_at = False, None, math.inf
         self._thread.start()
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self, found: tuple[int, str] | None) -> None:
         try:
@@ -61,11 +86,11 @@ class Reconciler:
         if is_done:
             self.confirmed = found
             self._pause = RECONCILE_PAUSE
-            self._run_at = time.monotonic() + RECONCILE_PAUSE
+            self._paused_until = self._clock() + RECONCILE_PAUSE
         else:
-            self._run_at = time.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+            self._paused_until = self._clock() + self._pause * self._random.uniform(0.5, 1.0)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            self._is_requested = True
+            self.request()
 
 
 class ForkLock:

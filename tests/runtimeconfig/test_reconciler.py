@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 
-from tecken.runtimeconfig import reconciler as module
 from tecken.runtimeconfig.reconciler import Reconciler
 
 
@@ -19,7 +17,7 @@ def run(reconciler: Reconciler) -> None:
             thread.join(30)
 
 
-def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconciler_failures_double_the_pause() -> None:
     now = [1000.0]
     attempts: list[float] = []
 
@@ -27,8 +25,7 @@ def test_reconciler_failures_double_the_pause(monkeypatch: pytest.MonkeyPatch) -
         attempts.append(now[0])
         return False
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    reconciler = Reconciler(fail)
+    reconciler = Reconciler(fail, lambda: now[0])
     reconciler.request()
     # Each pause is a random part, at least half, of 1, 2 and 4 seconds.
     for now[0] in (1000.0, 1000.4, 1001.0, 1001.9, 1003.0, 1004.9, 1007.0):
@@ -57,3 +54,34 @@ def test_reconciler_requested_while_it_runs_does_not_run_twice_at_once() -> None
     may_end.set()
     run(reconciler)
     assert runs == [1]
+
+
+def test_reconcilers_of_a_fleet_run_at_different_moments() -> None:
+    reconcilers = [Reconciler(lambda: True, lambda: 1000.0) for _ in range(1000)]
+    for reconciler in reconcilers:
+        reconciler.request((7, ""), within=1.0)
+    due = sorted(reconciler.due_at - 1000.0 for reconciler in reconcilers)
+    assert 0 <= due[0] < due[-1] <= 1.0
+    assert sum(moment < 0.1 for moment in due) < 150
+
+
+def test_reconciler_request_for_a_head_that_another_process_settled_is_withdrawn() -> None:
+    now, runs = [1000.0], []
+    reconciler = Reconciler(lambda: not runs.append(1), lambda: now[0])  # type: ignore[func-returns-value]
+    reconciler.request((7, ""), within=1.0)
+    reconciler.withdraw()
+    now[0] += 2
+    run(reconciler)
+    assert runs == []
+    reconciler.request()
+    reconciler.request((7, ""))
+    reconciler.withdraw()
+    run(reconciler)
+    assert runs == [1], "the other request stays"
+
+
+def test_reconciler_requested_again_is_due_at_the_earlier_moment() -> None:
+    reconciler = Reconciler(lambda: True, lambda: 1000.0)
+    reconciler.request(within=3600.0)
+    reconciler.request_again()
+    assert reconciler.due_at == 1000.0

@@ -169,6 +169,22 @@ def test_watcher_cut_during_a_change_misses_nothing(
     wait_until(lambda: listeners(raw))
 
 
+def test_watcher_that_cannot_subscribe_finds_changes_by_polling(
+    watch: Watch, process: Process, backend: RedisBackend, raw: redis.Redis
+) -> None:
+    """The gap between two subscriptions, which lasts as long as the test wants."""
+    watch()
+    wait_until(lambda: listeners(raw))
+    raw.execute_command("ACL", "SETUSER", "default", "-subscribe")  # type: ignore[no-untyped-call]
+    raw.client_kill_filter(_type="pubsub")
+    wait_until(lambda: not listeners(raw))
+    for number in range(1, 11):
+        put(backend, number, symbolicate_max_jobs=str(number))
+        wait_for_jobs(process, number)
+    raw.execute_command("ACL", "SETUSER", "default", "+subscribe")  # type: ignore[no-untyped-call]
+    wait_until(lambda: listeners(raw))
+
+
 def test_watcher_without_message_finds_and_counts_a_change(
     watch: Watch, process: Process, server: RedisServer, backend: RedisBackend, raw: redis.Redis
 ) -> None:
