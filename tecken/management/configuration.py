@@ -18,6 +18,7 @@ from tecken.runtimeconfig.options import CATALOGUE
 from tecken.runtimeconfig.process import ConfigBackend
 from tecken.runtimeconfig.service import database
 from tecken.runtimeconfig.snapshot import OptionRow, Snapshot, build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.undo import UndoPlan
 
 POLL_SECONDS = 1.0
 
@@ -130,6 +131,18 @@ def _set_by(overview: ConfigOverview, key: str) -> str:
 def format_change(key: str, old: str | None, new: str | None) -> str:
     """Return a change as `symbolicate_max_jobs 10 (default) -> 20`."""
     return f"{key} {_side(key, old)} -> {_side(key, new)}"
+
+
+def undo_lines(plan: UndoPlan) -> Iterator[str]:
+    """Yield the lines of `config undo --dry-run`."""
+    if not any(plan):
+        yield "nothing to change"
+    for key, texts in plan.changes.items():
+        yield f"would change {format_change(key, *texts)}"
+    for key, texts in plan.later.items():
+        yield f"changed again since, and with --later overwrite would change {format_change(key, *texts)}"
+    for key, reason in plan.left_out.items():
+        yield f"cannot restore {key}: {reason}"
 
 
 def _side(key: str, text: str | None) -> str:

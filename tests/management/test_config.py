@@ -241,6 +241,50 @@ def test_list_without_backend_and_database_fails(away: UnreachableBackend) -> No
         config("list")
 
 
+def test_undo_restores_what_a_version_changed(backend: MemoryBackend) -> None:
+    config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG")
+    config("set", "upload_max_members", "5")
+    printed = config("undo", "1", "--why", "too many")
+    assert printed.startswith(
+        "version 3: log_level DEBUG -> INFO (default), symbolicate_max_jobs 20 -> 10 (default); "
+    )
+    assert Version.objects.get(number=3).why == "too many"
+    assert backend.read().texts == {"upload_max_members": "5"}
+
+
+def test_undo_dry_run_prints_what_would_change(backend: MemoryBackend) -> None:
+    config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG")
+    config("set", "symbolicate_max_jobs", "30")
+    assert config("undo", "1", "--dry-run") == (
+        "would change log_level DEBUG -> INFO (default)\n"
+        "changed again since, and with --later overwrite would change "
+        "symbolicate_max_jobs 30 -> 10 (default)\n"
+    )
+    assert Version.objects.count() == 2
+
+
+def test_undo_of_options_changed_again_needs_a_choice(backend: MemoryBackend) -> None:
+    config("set", "symbolicate_max_jobs", "20", "log_level", "DEBUG")
+    config("set", "symbolicate_max_jobs", "30")
+    with pytest.raises(CommandError, match="symbolicate_max_jobs: changed again after version 1"):
+        config("undo", "1")
+    assert config("undo", "1", "--later", "keep").startswith("version 3: log_level DEBUG -> INFO (default); ")
+    assert config("undo", "1", "--dry-run", "--later", "keep").startswith("changed again since")
+    config("undo", "1", "--later", "overwrite")
+    assert backend.read().texts == {}
+    assert config("undo", "1", "--dry-run") == "nothing to change\n"
+
+
+def test_undo_names_entries_that_it_leaves_out(backend: MemoryBackend) -> None:
+    version = Version.objects.create(number=1, stamp="a", by="x", source="cli", values={"log_level": "DEBUG"})
+    version.changes.create(entry="renamed", old="1")
+    version.changes.create(entry="log_level", new="DEBUG")
+    warnings = io.StringIO()
+    config("undo", "1", warnings=warnings)
+    assert "renamed left out: there is no option 'renamed'" in warnings.getvalue()
+    assert backend.read().texts == {}
+
+
 def test_rollback_restores_the_values_that_history_and_diff_show(backend: MemoryBackend) -> None:
     config("set", "symbolicate_max_jobs", "20")
     config("set", "symbolicate_max_jobs", "30", "log_level", "DEBUG", "--why", "more")

@@ -105,6 +105,7 @@ ACTS = (
     Act("config-history", LOOK),
     Act("config-version", LOOK),
     Act("config-version", CHANGE, {"version": 2, "why": ""}),
+    Act("config-version", CHANGE, {"version": 2, "why": "", "action": "undo", "later": "overwrite"}),
     Act("maintenance", LOOK),
     Act("maintenance", CHANGE, {"level": "uploads", "action": "begin", **CLOSED}),
     Act("maintenance", CHANGE, {"level": "uploads", "action": "end"}),

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -21,6 +21,7 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.options import find_option
 from tecken.runtimeconfig.snapshot import Entry, build_rows, check_all
+from tecken.runtimeconfig.undo import Later, plan_undo, undo
 
 # A watcher that receives no message polls each second.
 ROLLOUT_SECONDS = 5.0
@@ -37,6 +38,7 @@ A change is validated, recorded in the database as a version, and sent to every 
   config set symbolicate_max_jobs 5 --from 22:00 --until 23:00
   config set full_tracing "25% of users"
   config history symbolicate_max_jobs
+  config undo 7
   config rollback 7"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -118,6 +120,27 @@ A change is validated, recorded in the database as a version, and sent to every 
     def _rollback(self, *, version: int, why: str, expected: int | None, **_options: Any) -> None:
         self._show(service.rollback(version, by=text.operator(), why=why, expected=expected))
 
+    def _undo(
+        self,
+        *,
+        version: int,
+        later: Later | None,
+        dry_run: bool,
+        why: str,
+        expected: int | None,
+        **_options: Any,
+    ) -> None:
+        # Record changes that were made by hand a moment ago, so that they are not overwritten.
+        service.reconcile()
+        with service.database():
+            plan = plan_undo(service.find_version(version), service.newest().values, timezone.now())
+        if dry_run:
+            self._print(text.undo_lines(plan))
+            return
+        author = service.Author(by=text.operator(), why=why, source="cli")
+        self._show(undo(version, later=later, expected=expected, **author))
+        self._warn(*(f"{entry} left out: {reason}" for entry, reason in plan.left_out.items()))
+
     def _export(self, **_options: Any) -> None:
         overview = text.read_overview()
         texts, bad = overview.snapshot.texts, overview.snapshot.bad
@@ -190,12 +213,22 @@ def _add_changes(commands: Any) -> None:
     )
     unsetting = commands.add_parser("unset", help="restore defaults, and remove windows")
     unsetting.add_argument("names", nargs="+", metavar="NAME", help="an option, or an entry NAME@START/END")
-    rollback = commands.add_parser("rollback", help="restore the values of a version")
+    rollback = commands.add_parser(
+        "rollback", help="restore all values of a version, also over later versions"
+    )
     rollback.add_argument("version", type=int, metavar="VERSION", help="0 is before anything was set")
+    undoing = commands.add_parser("undo", help="restore only what a version changed, and keep later versions")
+    undoing.add_argument("version", type=int, metavar="VERSION")
+    undoing.add_argument(
+        "--later",
+        choices=get_args(Later),
+        help="for options that were changed again since: keep or overwrite",
+    )
     importing = commands.add_parser("import", help="set what a file of export contains, and nothing else")
     importing.add_argument("file", metavar="FILE", help="JSON of export, or - for standard input")
-    importing.add_argument("--dry-run", action="store_true", help="print what would change; change nothing")
-    for parser in (setting, unsetting, rollback, importing):
+    for parser in (undoing, importing):
+        parser.add_argument("--dry-run", action="store_true", help="print what would change; change nothing")
+    for parser in (setting, unsetting, undoing, rollback, importing):
         parser.add_argument("--why", default="", help="reason, for the history")
         parser.add_argument(
             "--expect",

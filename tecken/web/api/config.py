@@ -20,6 +20,7 @@ from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import to_text
 from tecken.runtimeconfig.snapshot import build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.undo import Later, plan_undo, undo
 from tecken.web.api.openapi import TokenPermission, error_responses, grant_of
 from tecken.web.lists import Paged, Paging, check_storable, load_page, sort_field
 
@@ -127,6 +128,14 @@ class History(Paged):
     changes: list[ChangeRow]
 
 
+class PlannedUndo(Schema):
+    """Changes that an undo would make."""
+
+    changes: dict[str, Difference]
+    later: dict[str, Difference] = Field(description="of entries that were changed again since")
+    left_out: dict[str, str] = Field(description="why an entry cannot be restored")
+
+
 class WholeVersion(Schema):
     """Version with all its texts."""
 
@@ -139,11 +148,17 @@ class WholeVersion(Schema):
     values: dict[str, str] = Field(description="all that was set then: entry -> text")
     changed: dict[str, Difference] = Field(description="by this version")
     since: dict[str, Difference] = Field(description="from this version until now")
+    undo: PlannedUndo = Field(description="what `POST /api/config/undo/` would change now")
 
     @staticmethod
     def resolve_since(version: Version) -> object:
         """Return the value of `since`."""
         return service.difference(version.values, service.newest().values)
+
+    @staticmethod
+    def resolve_undo(version: Version) -> object:
+        """Return the value of `undo`."""
+        return plan_undo(version, service.newest().values, timezone.now())
 
 
 class Rollback(Schema):
@@ -151,6 +166,16 @@ class Rollback(Schema):
 
     to: int = Field(ge=0, alias="version")
     why: Reason = ""
+
+
+class Undo(Schema):
+    """Body of a request to undo a version."""
+
+    undone: int = Field(ge=1, alias="version")
+    why: Reason = ""
+    later: Later | None = Field(
+        None, description="for entries that were changed again since; without it they are a 409"
+    )
 
 
 class State(Schema):
@@ -261,6 +286,19 @@ def roll_back(request: HttpRequest, payload: Rollback) -> object:
     """Record a new version with the values of an old one."""
     expected = _expected(request, None)
     return service.rollback(payload.to, expected=expected, **_author(request, "rollback", payload.why))
+
+
+@router.post(
+    "undo/",
+    response=Changed,
+    auth=changing,
+    summary="Restore what one version changed",
+    openapi_extra=error_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def undo_version(request: HttpRequest, payload: Undo) -> object:
+    """Record a new version that restores only what one version changed, and keeps later versions."""
+    expected, author = _expected(request, None), _author(request, "api", payload.why)
+    return undo(payload.undone, later=payload.later, expected=expected, **author)
 
 
 @router.get("maintenance/", response=MaintenanceState, summary="Is the site under maintenance?")

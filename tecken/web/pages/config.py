@@ -7,6 +7,7 @@ uploads only, and opens it again.
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import get_args
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -23,6 +24,7 @@ from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE, find_option
 from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.undo import Later, plan_undo, undo
 from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.formatting import escape_invisible
 from tecken.web.pages.config_form import WINDOW, Edits, build_fields, parse_instant, read_edits
@@ -208,17 +210,16 @@ def show_versions(request: HttpRequest) -> HttpResponse:
 @page(CHANGE, VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def show_version(request: HttpRequest, number: int) -> HttpResponse:
-    """Show a version and what changed since; roll back to it."""
+    """Show a version and what changed since; undo it, or roll back to it."""
     conflict = ""
     if request.method == "POST":
         need(user_of(request), CHANGE)
         try:
-            expected = _parse_version(request.POST.get("version", ""))
-            outcome = service.rollback(number, expected=expected, **_author(request, "rollback"))
-            return _redirect_with(request, outcome)
+            return _redirect_with(request, _restore(request, number))
         except Conflict as error:
             conflict = str(error)
     version, newest = service.find_version(number), service.newest()
+    plan = plan_undo(version, newest.values, timezone.now())
     return _render(
         request,
         "version",
@@ -226,8 +227,20 @@ def show_version(request: HttpRequest, number: int) -> HttpResponse:
         version=version,
         newest=newest,
         since=service.difference(newest.values, version.values),
+        undo=plan,
+        may_undo=user_of(request).has_perm(CHANGE) and bool(plan.changes or plan.later),
         conflict=conflict,
     )
+
+
+def _restore(request: HttpRequest, number: int) -> service.Outcome:
+    expected = _parse_version(request.POST.get("version", ""))
+    if request.POST.get("action") != "undo":
+        return service.rollback(number, expected=expected, **_author(request, "rollback"))
+    later: Later | None = next(
+        (choice for choice in get_args(Later) if choice == request.POST.get("later")), None
+    )
+    return undo(number, later=later, expected=expected, **_author(request, "page"))
 
 
 HISTORY_PAGE = SitePage(

@@ -301,6 +301,34 @@ def test_back_to_an_old_version(client: Client, operator: dict[str, str]) -> Non
     assert (told["by"], told["why"], told["source"]) == ("op@example.com", "too much", "rollback")
 
 
+def undone(client: Client, headers: dict[str, str], **body: object) -> Any:
+    return client.post("/api/config/undo/", body, content_type="application/json", headers=headers)
+
+
+def test_undo_restores_what_one_version_changed(client: Client, operator: dict[str, str]) -> None:
+    change(symbolicate_max_jobs="20", log_level="DEBUG")
+    change(symbolicate_max_jobs="30")
+    plan = client.get("/api/config/versions/1/", headers=operator).json()["undo"]
+    assert plan == {
+        "changes": {"log_level": {"old": "DEBUG", "new": None}},
+        "later": {"symbolicate_max_jobs": {"old": "30", "new": None}},
+        "left_out": {},
+    }
+    refused = undone(client, operator, version=1)
+    assert (refused.status_code, refused.json()["error"]) == (
+        409,
+        "symbolicate_max_jobs: changed again after version 1. "
+        "Choose to keep the later values, or to overwrite them.",
+    )
+    reply = undone(client, operator, version=1, later="keep", why="too loud")
+    assert (reply.status_code, reply.json()["changed"]) == (200, plan["changes"])
+    made = client.get("/api/config/versions/3/", headers=operator).json()
+    assert (made["by"], made["why"], made["source"]) == ("op@example.com", "too loud", "api")
+    assert undone(client, operator, version=7).status_code == 404
+    assert undone(client, operator, version=9**40).status_code == 404
+    assert undone(client, operator, version=1, later="maybe").status_code == 400
+
+
 def test_maintenance_begins_and_ends(client: Client, operator: dict[str, str]) -> None:
     url = "/api/config/maintenance/"
     assert client.get(url, headers=operator).json() == {"full": None, "uploads": None}
@@ -364,6 +392,7 @@ def test_it_is_recorded_while_redis_is_away(
     [
         ("patch", "/api/config/"),
         ("post", "/api/config/rollback/"),
+        ("post", "/api/config/undo/"),
         ("put", "/api/config/maintenance/"),
         ("delete", "/api/config/maintenance/"),
     ],
