@@ -300,6 +300,15 @@ def find_unknown(snapshot: Snapshot) -> dict[str, str]:
     return {key: text for key, text in snapshot.texts.items() if key.partition("@")[0] not in CATALOGUE}
 
 
+# A fleet has a thousand processes: a page shows those that lack the newest version, and some others.
+PROCESSES_SHOWN = 50
+
+
+def list_late_first(processes: list[tuple[Report, bool]]) -> list[tuple[Report, bool]]:
+    """Return the processes that a page shows."""
+    return sorted(processes, key=lambda process: process[1])[:PROCESSES_SHOWN]
+
+
 def list_processes(reports: Iterable[Report], version: int, stamp: str) -> list[tuple[Report, bool]]:
     """Return the processes other than commands, and whether each has the version or a newer one."""
     return [

@@ -44,6 +44,64 @@ def test_changed_and_rolled_back(operator: Tab) -> None:
     expect(operator.page.get_by_label(OPTION, exact=True)).to_have_value("21")
 
 
+def test_search_hides_other_options_and_keeps_what_is_typed(operator: Tab) -> None:
+    operator.open("/config/")
+    page = operator.page
+    page.get_by_label("log_level", exact=True).select_option("ERROR")
+    page.get_by_role("searchbox").press_sequentially("max jobs")
+    expect(page.get_by_label(OPTION, exact=True)).to_be_visible()
+    expect(page.get_by_label("log_level", exact=True)).to_be_visible()
+    expect(page.get_by_label("upload_max_bytes", exact=True)).to_be_hidden()
+    expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
+    expect(page.get_by_role("link", name="Downloads")).to_be_hidden()
+    expect(page.locator("#found")).to_have_text(re.compile("^2 of"))
+    page.get_by_role("searchbox").press("Enter")
+    assert operator.barriers_anywhere() == []
+    save(page, "24")
+    expect(told(operator)).to_contain_text("log_level")
+    expect(told(operator)).to_contain_text("→ 24")
+
+
+def test_changed_only_shows_what_is_set(operator: Tab) -> None:
+    operator.open("/config/")
+    page = operator.page
+    save(page, "23")
+    page.get_by_label("Changed only").check()
+    expect(page.get_by_label(OPTION, exact=True)).to_be_visible()
+    expect(page.get_by_label("upload_max_bytes", exact=True)).to_be_hidden()
+    page.get_by_label("Changed only").uncheck()
+    expect(page.get_by_label("upload_max_bytes", exact=True)).to_be_visible()
+
+
+def test_search_without_scripts_keeps_what_is_typed(tab_of: Open) -> None:
+    tab = tab_of(OPERATOR, java_script_enabled=False)
+    tab.open("/config/?q=frames")
+    page = tab.page
+    page.get_by_label("symbolicate_max_frames", exact=True).fill("4")
+    page.get_by_role("searchbox").fill("max_jobs")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_label(OPTION, exact=True)).to_be_visible()
+    expect(page.get_by_label("symbolicate_max_frames", exact=True)).to_have_value("4")
+    expect(page.get_by_label("upload_max_bytes", exact=True)).to_be_hidden()
+
+
+def test_undo_of_a_version_changed_again_offers_a_choice(site: BrowsedSite, operator: Tab) -> None:
+    page = operator.page
+    operator.open("/config/")
+    page.get_by_label("log_level", exact=True).select_option("WARNING")
+    save(page, "51")
+    expect(told(operator)).to_contain_text("→ 51")
+    site.manage("config", "set", OPTION, "52", "--why", "more")
+    operator.open("/config/history/")
+    page.get_by_role("link", name="undo this change").nth(1).click()
+    expect(page.locator("#undo")).to_contain_text("Changed again since")
+    assert operator.barriers_anywhere() == []
+    page.get_by_label("keep their present values").check()
+    page.get_by_role("button", name="Undo version").click()
+    expect(told(operator)).to_contain_text("log_level WARNING →")
+    expect(page.get_by_label(OPTION, exact=True)).to_have_value("52")
+
+
 def test_what_cannot_be_is_told_beside_its_field(operator: Tab) -> None:
     operator.open("/config/")
     save(operator.page, "many")

@@ -23,11 +23,18 @@ from tecken.runtimeconfig.backend import Level
 from tecken.runtimeconfig.models import Version
 from tecken.runtimeconfig.option import shorten
 from tecken.runtimeconfig.options import CATALOGUE, find_option
-from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_processes
+from tecken.runtimeconfig.snapshot import Snapshot, build_rows, find_unknown, list_late_first, list_processes
 from tecken.runtimeconfig.undo import Later, plan_undo, undo
 from tecken.web.auth import Group, SitePage, need, page
 from tecken.web.formatting import escape_invisible
-from tecken.web.pages.config_form import WINDOW, Edits, build_fields, parse_instant, read_edits
+from tecken.web.pages.config_form import (
+    WINDOW,
+    Edits,
+    OptionFilter,
+    build_sections,
+    parse_instant,
+    read_edits,
+)
 
 CHANGE, VIEW = "runtimeconfig.change_option", "runtimeconfig.view_option"
 # Time for all processes to apply a change. One that takes longer is stuck.
@@ -60,7 +67,8 @@ def _save(request: HttpRequest) -> HttpResponse:
     # user left alone would undo the change that another user has made meanwhile.
     edits = read_edits(form, build_rows(Snapshot(number, "", texts), now), texts, now)
     if "look" in form:
-        return _render_form(request, edits, is_comparison=True)
+        is_comparison = form["look"] != "filter" or number != service.newest().number
+        return _render_form(request, edits, is_comparison=is_comparison)
     if edits.problems:
         return _render_form(request, edits, HTTPStatus.BAD_REQUEST)
     try:
@@ -88,6 +96,8 @@ def _render_form(
         processes = list_processes(current.backend().reports(), newest.number, newest.stamp)
     except Unavailable:
         processes = None
+    shown = OptionFilter.of({**request.GET.dict(), **request.POST.dict()})
+    sections = build_sections(rows, edits, service.find_last_changes(), shown)
     window_problems = [problem for key, problem in edits.problems.items() if "@" in key or key == "window"]
     return _render(
         request,
@@ -96,8 +106,11 @@ def _render_form(
         newest=newest,
         state=current.state(),
         processes=processes,
+        listed=list_late_first(processes or []),
         applied=sum(has_applied for _report, has_applied in processes or ()),
-        fields=list(build_fields(rows, edits, service.find_last_changes())),
+        filter=shown,
+        sections=sections,
+        found=sum(not field["is_hidden"] for section in sections for field in section.fields),
         unset={key for key, text in edits.changes.items() if text is None},
         unknown=find_unknown(newest.snapshot),
         names=list(CATALOGUE),

@@ -1,10 +1,13 @@
-"""Form of all options: its fields, and the changes that a user made in it."""
+"""Form of all options: its sections and fields, their filter, and the changes that a user made in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
+
+from django.utils.text import slugify
 
 from tecken.errors import InvalidInput
 from tecken.runtimeconfig.backend import to_utc
@@ -20,6 +23,52 @@ class Edits(NamedTuple):
 
     changes: dict[str, str | None]
     problems: Mapping[str, str]
+
+
+class OptionFilter(NamedTuple):
+    """Choice of options: those with all words in name, help or value, or only those that are set."""
+
+    text: str
+    is_changed_only: bool
+
+    @classmethod
+    def of(cls, form: Mapping[str, str]) -> OptionFilter:
+        """Return the filter in a form, or in the query of an address."""
+        return cls(form.get("q", "").strip(), "changed" in form)
+
+    def includes(self, row: OptionRow) -> bool:
+        """Return whether to show an option."""
+        if self.is_changed_only and not _is_set(row):
+            return False
+        texts = (
+            row.option.name,
+            row.option.text,
+            _saved_text(row),
+            *(window.text for window in row.scheduled),
+        )
+        searched = " ".join(texts).casefold()
+        return all(word in searched for word in self.text.casefold().split())
+
+
+class OptionSection(NamedTuple):
+    """Options of one subject. A hidden one has no field to show, and is still a part of the form."""
+
+    title: str
+    slug: str
+    fields: list[dict[str, Any]]
+    is_hidden: bool
+
+
+def build_sections(
+    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change], shown: OptionFilter
+) -> list[OptionSection]:
+    """Return the options by subject."""
+    groups = groupby(build_fields(rows, edits, last, shown), lambda field: field["option"].group)
+    sections = [(title, list(fields)) for title, fields in groups]
+    return [
+        OptionSection(title, slugify(title), fields, all(field["is_hidden"] for field in fields))
+        for title, fields in sections
+    ]
 
 
 def read_edits(
@@ -39,9 +88,13 @@ def read_edits(
 
 
 def build_fields(
-    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change]
+    rows: Iterable[OptionRow], edits: Edits, last: Mapping[str, Change], shown: OptionFilter
 ) -> Iterator[dict[str, Any]]:
-    """Yield the fields. `text` is what the user typed, or else the saved text; `last` the newest change."""
+    """Yield the fields. `text` is what the user typed, or else the saved text; `last` the newest change.
+
+    A field with a change that is not saved is never hidden: saving must not send what cannot be seen.
+    """
+    edited_names = {key.partition("@")[0] for key in edits.changes}
     for row in rows:
         name, saved, in_force = row.option.name, _saved_text(row), row.option.format(row.value)
         edited = edits.changes.get(name)
@@ -51,6 +104,9 @@ def build_fields(
             "text": saved if edited is None else edited,
             "has_several_lines": row.option.kind in SEVERAL_LINES,
             "is_changed": name in edits.changes,
+            "is_edited": name in edited_names,
+            "is_set": _is_set(row),
+            "is_hidden": name not in edited_names and not shown.includes(row),
             "scheduled_text": in_force if row.scheduled and in_force != saved else "",
             "problem": edits.problems.get(name, row.bad),
             "last": last.get(name),
@@ -67,6 +123,10 @@ def parse_instant(text: str) -> datetime | None:
 
 def _saved_text(row: OptionRow) -> str:
     return row.option.default_text if row.text is None else row.text
+
+
+def _is_set(row: OptionRow) -> bool:
+    return row.text is not None or bool(row.scheduled)
 
 
 def _visible(row: OptionRow, text: str) -> str:

@@ -15,7 +15,7 @@ from tecken.monitoring.health import status
 from tecken.monitoring.health.status import Document, HealthSnapshot, take_snapshot
 from tecken.monitoring.preflight.rules import CACHE, STORE, Facts
 from tecken.runtimeconfig import current
-from tecken.runtimeconfig.snapshot import list_processes
+from tecken.runtimeconfig.snapshot import list_late_first, list_processes
 from tecken.web.auth import OPERATE, Group, SitePage, open_page
 from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.formatting import count, seconds, size
@@ -112,12 +112,14 @@ def _for_operators(request: HttpRequest) -> dict[str, Any]:
     if not any(map(request.user.has_perm, OPERATE)):
         return {}
     snapshot, state = take_snapshot(), current.state()
+    processes = list_processes(snapshot.results["processes"].value or [], state.version, state.stamp)
     return {
         "operator": True,
         "servers": [_server(snapshot, name) for name in (CACHE, STORE)],
         "warnings": [problem.text for problem in snapshot.problems if problem.level == "warning"],
         "workers": snapshot.backlog.workers if snapshot.backlog else None,
-        "processes": list_processes(snapshot.results["processes"].value or [], state.version, state.stamp),
+        "processes": processes,
+        "listed": list_late_first(processes),
         "state": state,
     }
 

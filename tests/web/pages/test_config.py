@@ -335,3 +335,99 @@ def test_the_new_ones_beside_mine(client: Client, operator: User) -> None:
     assert Version.objects.count() == 1, "nothing was saved"
     assert sent(client, mine).status_code == 302
     assert service.find_texts(2) == {"symbolicate_max_jobs": "30", "log_level": "DEBUG"}
+
+
+def shown_options(page: str) -> set[str]:
+    return {name for classes, name in re.findall(r'<div class="(option[^"]*)" id="(\w+)">', page)}
+
+
+def test_sections_are_listed_and_lead_to_their_headings(client: Client, viewer: User) -> None:
+    page = client.get("/config/").content.decode()
+    for group in {option.group for option in CATALOGUE.values()}:
+        assert f">{group}</a>" in page
+    for slug in re.findall(r'<li><a href="#([\w-]+)">', page):
+        assert f'<h2 id="{slug}">' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ({"q": "forbidden"}, {"upload_forbidden_snippets"}),
+        ({"q": "Cold  CLIENT"}, {"symbolicate_client_cold_modules"}),
+        ({"q": "signed url"}, {"download_url_seconds"}),
+        ({"q": "77"}, {"symbolicate_max_jobs"}),
+        ({"changed": "on"}, {"symbolicate_max_jobs", "log_level"}),
+        ({"changed": "on", "q": "log"}, {"log_level"}),
+        ({"q": "no such text"}, set()),
+        ({}, set(CATALOGUE)),
+    ],
+    ids=["name", "words", "help", "value", "changed", "both", "nothing", "no filter"],
+)
+def test_filter_hides_other_options(
+    client: Client, viewer: User, query: dict[str, str], shown: set[str]
+) -> None:
+    change(symbolicate_max_jobs="77")
+    service.change({"log_level@2030-01-01T22:00:00Z/": "DEBUG"}, by="a", source="cli")
+    page = client.get("/config/", query).content.decode()
+    assert shown_options(page) == shown
+    assert f"{len(shown)} of {len(CATALOGUE)} options" in page
+    assert form_of(page, "symbolicate_max_jobs").fields.keys() >= CATALOGUE.keys(), "all are in the form"
+
+
+def test_filter_keeps_and_shows_what_was_typed(client: Client, operator: User) -> None:
+    change(log_level="DEBUG")
+    form = opened(client)
+    reply = sent(
+        client,
+        form,
+        symbolicate_max_jobs="30",
+        symbolicate_max_frames="none",
+        unset__log_level="on",
+        q="forbidden",
+        look="filter",
+        why="w",
+    )
+    page = reply.content.decode()
+    edited = {"symbolicate_max_jobs", "symbolicate_max_frames", "log_level"}
+    assert shown_options(page) == {"upload_forbidden_snippets", *edited}
+    assert "not saved yet" not in page
+    assert Version.objects.count() == 1
+    again = form_of(page, "symbolicate_max_jobs")
+    assert again.fields.items() >= {"symbolicate_max_jobs": "30", "q": "forbidden", "why": "w"}.items()
+    assert sent(client, again, symbolicate_max_frames="5").status_code == 302
+    assert service.find_texts(2) == {"symbolicate_max_jobs": "30", "symbolicate_max_frames": "5"}
+
+
+def test_filter_of_a_form_that_is_out_of_date_shows_both(client: Client, operator: User) -> None:
+    form = opened(client)
+    change(symbolicate_max_jobs="20")
+    reply = sent(client, form, symbolicate_max_jobs="30", q="max", look="filter")
+    assert "set now: 20 by somebody@example.com" in section(reply.content.decode(), "symbolicate_max_jobs")
+
+
+def test_save_in_a_filtered_form_leaves_hidden_options_alone(client: Client, operator: User) -> None:
+    change(upload_max_members="5", maintenance_message="two\nlines")
+    form = form_of(client.get("/config/", {"q": "max_jobs"}).content.decode(), "symbolicate_max_jobs")
+    sent(client, form, symbolicate_max_jobs="30")
+    assert service.newest().changed == {"symbolicate_max_jobs": (None, "30")}
+
+
+def test_a_viewer_filters_without_a_token_in_the_address(client: Client, viewer: User) -> None:
+    page = client.get("/config/").content.decode()
+    form = form_of(page, "q")
+    assert "csrfmiddlewaretoken" not in form.fields
+    assert '<form id="options" method="get"' in page
+
+
+def test_a_thousand_processes_are_counted_and_the_late_ones_listed(
+    client: Client, viewer: User, backend: MemoryBackend
+) -> None:
+    stamp = change(symbolicate_max_jobs="20").stamp
+    for number in range(1000):
+        applied = (1, stamp) if number != 999 else (0, "")
+        backend.report(Report(f"web:{number:04}", "web", *applied, 0.1, 0))
+    page = client.get("/config/").content.decode()
+    assert "applied by 999 of 1000 processes" in page
+    assert re.findall(r"<td><bdi>(web:\d+)</bdi>", page)[:2] == ["web:0999", "web:0000"]
+    assert "The first 50 of 1000" in page
+    assert len(page) < 150_000
