@@ -14,6 +14,7 @@ from tecken.errors import TeckenError
 
 Level = Literal["ok", "warning", "failed", "skipped"]
 SECONDS = 10.0
+THREAD_PREFIX = "doctor: "
 
 
 class CheckFinding(NamedTuple):
@@ -57,7 +58,6 @@ class Check(NamedTuple):
     """Check of one part. It does not run when one of `needs` has failed or was not made for that reason."""
 
     id: str
-    title: str
     run: Callable[[], CheckFinding]
     needs: tuple[str, ...] = ()
     seconds: float = SECONDS
@@ -84,7 +84,7 @@ class _Run:
         self.check = check
         self.started_at = time.monotonic()
         self._results = results
-        threading.Thread(target=self._work, name=f"doctor: {check.id}", daemon=True).start()
+        threading.Thread(target=self._work, name=f"{THREAD_PREFIX}{check.id}", daemon=True).start()
 
     @property
     def due_at(self) -> float:
@@ -130,12 +130,20 @@ def run_checks(checks: Sequence[Check], skip: Collection[str] = ()) -> Iterator[
             del waiting[result.check.id]
             usable[result.check.id] = False
             yield result
-        for check in [check for check in waiting.values() if usable.keys() >= {*check.needs}]:
+        for check in [check for check in waiting.values() if all(map(usable.get, check.needs))]:
             running[check.id] = _Run(waiting.pop(check.id), results)
         for result in _wait(running, results):
             del running[result.check.id]
             usable[result.check.id] = result.is_usable
             yield result
+
+
+def wait_for_threads(seconds: float) -> None:
+    """Wait for the checks that still run in this process, which remove what they made."""
+    ends_at = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREAD_PREFIX):
+            thread.join(max(0.0, ends_at - time.monotonic()))
 
 
 def _find_blocked(waiting: dict[str, Check], usable: dict[str, bool]) -> Iterator[CheckResult]:

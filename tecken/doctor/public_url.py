@@ -24,14 +24,18 @@ NO_URL = skipped(
 )
 
 
+# The event loop answers /health/live without the headers of other responses.
+READY = "/health/ready"
+
+
 def check_site(url: str) -> CheckFinding:
     """Return whether the site answers at its URL, with its own headers."""
     if not url:
         return NO_URL
     with Visitor(url) as visitor:
-        response = visitor.send("GET", "/__version__")
+        response = visitor.send("GET", READY)
     if not response.is_success:
-        text = f"{redact_url(url)} answers {response.status_code} {response.reason_phrase} to /__version__."
+        text = f"{redact_url(url)} answers {response.status_code} {response.reason_phrase} to {READY}."
         return failed(text, "Look into the logs of the proxy and of the web server.", transient=True)
     state = response.headers.get("X-Tecken-State")
     if state is None:
@@ -48,7 +52,11 @@ def read_versions(url: str, requests: int = 8) -> set[str]:
     versions = set()
     for _ in range(requests):
         with Visitor(url) as visitor:
-            document = visitor.send("GET", "/__version__").json()
+            response = visitor.send("GET", "/__version__")
+        if not response.is_success:
+            # Without version.json the site does not report its version.
+            return set()
+        document = response.json()
         versions.add(" ".join(filter(None, (document.get("version"), document.get("commit", "")[:12]))))
     return versions
 

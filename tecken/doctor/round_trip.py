@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from secrets import token_hex
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from django.conf import settings
@@ -34,7 +34,7 @@ DEBUG_FILE = "tecken-doctor"
 FUNCTION, SOURCE, LINE = "tecken_doctor_round_trip", "doctor.c", 7
 OFFSET = 0x1008
 PERMISSION = "upload.upload_symbols"
-TRIP_SECONDS = 35.0
+TRIP_SECONDS = 30.0
 PAUSE_SECONDS = 0.3
 CONFLICT = "Run the command with the settings of this site, above all DATABASE_URL."
 LEFT_BEHIND = "Run the command again in 15 minutes: it removes what is left of earlier runs."
@@ -47,7 +47,7 @@ class Step(NamedTuple):
     seconds: float
 
 
-def check_round_trip(url: str, in_site: bool) -> CheckFinding:
+def check_round_trip(url: str, in_site: bool, seconds: float = TRIP_SECONDS) -> CheckFinding:
     """Return whether a debug file gets through upload, symbolication, download and deletion."""
     if settings.DEMO_MODE and not (url or in_site):
         return skipped("DEMO_MODE: jobs run in the web process.", "Give --url http://127.0.0.1:8000.")
@@ -57,7 +57,7 @@ def check_round_trip(url: str, in_site: bool) -> CheckFinding:
     steps: list[Step] = []
     remove_stale_files()
     try:
-        with Visitor(url, TRIP_SECONDS) as visitor, temporary_token(PERMISSION) as token:
+        with Visitor(url, seconds) as visitor, temporary_token(PERMISSION) as token:
             try:
                 _travel(visitor, token, module, steps)
             finally:
@@ -125,25 +125,26 @@ def _symbolicate(visitor: Visitor, module: ObjectId) -> None:
     body = {"memoryMap": [[module.debug_file, module.debug_id]], "stacks": [[[0, OFFSET]]]}
     while True:
         response = visitor.send("POST", "/symbolicate/v5", json=body)
-        if not response.is_success:
-            text = f"The site answers {response.status_code} to a stack: {_error_of(response)}."
-            raise CheckEnded(failed(text, "Look into the log of the web server.", transient=True))
-        result = response.json()["results"][0]
-        frame = result["stacks"][0][0]
-        if frame.get("function") == FUNCTION and frame.get("line") == LINE:
+        if response.is_success and _has_function(response.json()["results"][0]):
             return
         if visitor.seconds_left < 2 * PAUSE_SECONDS:
+            text = f"The stack has no function in time: {_why_not(response)}."
             step = "Look at /jobs/ whether workers are busy, and into their logs."
-            text = f"The stack has no function after {TRIP_SECONDS:.0f} seconds: {_module_error(result)}."
             raise CheckEnded(failed(text, step, transient=True))
         time.sleep(PAUSE_SECONDS)
 
 
-def _module_error(result: dict[str, object]) -> str:
-    errors = result.get("module_errors")
-    for items in errors.values() if isinstance(errors, dict) else ():
-        return str(items[0].get("message", items[0].get("error", "")))
-    return "the module was not found"
+def _has_function(result: dict[str, Any]) -> bool:
+    frame = result["stacks"][0][0]
+    return bool(frame.get("function") == FUNCTION and frame.get("line") == LINE)
+
+
+def _why_not(response: httpx.Response) -> str:
+    if not response.is_success:
+        return f"{response.status_code}, {_error_of(response)}"
+    errors = response.json()["results"][0].get("module_errors", {})
+    reasons = [error["message"] for items in errors.values() for error in items if "message" in error]
+    return reasons[0].rstrip(".") if reasons else "the module was not found"
 
 
 def _download(visitor: Visitor, module: ObjectId) -> None:

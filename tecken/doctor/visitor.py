@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from secrets import token_hex
+from threading import Event
 from typing import Any, Self
 
 import certifi
@@ -57,8 +58,8 @@ class Visitor:
 
     @property
     def seconds_left(self) -> float:
-        """Return the seconds until the deadline."""
-        return self._ends_at - time.monotonic()
+        """Return the seconds until the deadline; 0 after `stop_requests`."""
+        return 0.0 if _stopping.is_set() else self._ends_at - time.monotonic()
 
     def send(self, method: str, path: str, token: str = "", **options: Any) -> httpx.Response:
         """Send a request and return the response, whatever its status. Raises CheckEnded without one."""
@@ -69,6 +70,14 @@ class Visitor:
             return self._client.request(method, path, headers=headers, timeout=self.seconds_left, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CheckEnded(describe_failure(self.url, error)) from error
+
+
+_stopping = Event()
+
+
+def stop_requests() -> None:
+    """Let each check of this process end with its present request, and remove what it made."""
+    _stopping.set()
 
 
 def load_authorities() -> ssl.SSLContext:
@@ -100,7 +109,7 @@ CERTIFICATE_STEP = "Install a certificate for this name; SSL_CERT_FILE names the
 
 def describe_failure(url: str, error: httpx.HTTPError | httpx.InvalidURL) -> CheckFinding:
     """Return the finding of a request that got no response."""
-    place, text = redact_url(url), str(error)
+    place, text = redact_url(url) or "The site", str(error)
     if isinstance(error, httpx.TimeoutException):
         step = "Look for a firewall that drops packets, and whether the web server is overloaded."
         return failed(f"{place} does not answer in time.", step, transient=True)

@@ -17,12 +17,22 @@ from django.core.management.base import BaseCommand, CommandError
 
 # Its import sets the current app, with which the site's code sends jobs.
 import tecken.celery  # noqa: F401
-from tecken.doctor.checks import CheckResult
-from tecken.doctor.report import CHECK_IDS, build_document, check_url, diagnose, find_status
+from tecken.doctor.checks import CheckResult, wait_for_threads
+from tecken.doctor.report import (
+    CHECK_IDS,
+    ROUND_TRIP_SECONDS,
+    build_document,
+    check_url,
+    diagnose,
+    find_status,
+)
+from tecken.doctor.visitor import stop_requests
 from tecken.errors import InvalidInput
 
 MARKS = {"ok": "✓", "warning": "⚠", "failed": "❌", "skipped": "-"}
 STYLES = {"ok": "SUCCESS", "warning": "WARNING", "failed": "ERROR", "skipped": "HTTP_INFO"}
+# As shells report a process that SIGINT ended.
+INTERRUPTED = 130
 EPILOG = f"""\
 checks: {fill(", ".join(CHECK_IDS), 96, subsequent_indent="        ")}
 
@@ -83,10 +93,13 @@ class Command(BaseCommand):
         logging.getLogger("httpx").setLevel(logging.WARNING)
         results, started = [], datetime.now(UTC)
         with _interrupted_by_sigterm():
-            for result in diagnose(url, options["skip"]):
-                results.append(result)
-                if not options["json"]:
-                    self._print(result)
+            try:
+                for result in diagnose(url, options["skip"]):
+                    results.append(result)
+                    if not options["json"]:
+                        self._print(result)
+            except KeyboardInterrupt:
+                self._stop()
         document = build_document(url, started, results)
         if options["json"]:
             self.stdout.write(json.dumps(document, indent=2))
@@ -94,6 +107,13 @@ class Command(BaseCommand):
             self._summarise(document)
         if status := find_status(results):
             raise SystemExit(status)
+
+    def _stop(self) -> None:
+        """End the process when the round trip has removed its file and its account."""
+        self.stderr.write("Interrupted: removing the debug file and the account; Ctrl-C again ends at once")
+        stop_requests()
+        wait_for_threads(ROUND_TRIP_SECONDS)
+        raise SystemExit(INTERRUPTED)
 
     def _print(self, result: CheckResult) -> None:
         finding = result.finding
