@@ -61,6 +61,7 @@ ADDED_MODULES = {
     "usage: its page, figures, rows, and the exceptions that it shows": 4,
     "the configuration: the moments of polls in a fleet": 1,
     "the configuration: the undo of a version": 1,
+    "the doctor: eight parts, its command, its operation of the API, and its page": 11,
     "the search of files: its places, and the chain of sources": 2,
     "what redis-cache has about files: presence, searches and misses are three nouns": 2,
     "backups: two commands, the destination, copies of storage, database and redis-cache, restore, upkeep": 8,

@@ -75,6 +75,8 @@ ACTS = (
     Act("help", EVERYBODY),
     Act("help-topic", EVERYBODY),
     Act("health", EVERYBODY),
+    Act("doctor", LOOK),
+    Act("doctor", CHANGE, {}),
     Act("api-docs", EVERYBODY),
     Act("uploads", SEE_UPLOADS),
     Act("uploads", UPLOADERS, {"archive": ARCHIVE}),

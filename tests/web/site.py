@@ -50,6 +50,7 @@ def everything(
     store_services.page_store().put_missing(ObjectId.parse(**MODULE), Missing("absent", "nobody has it"), 60)
     jobs: list[object] = []
     monkeypatch.setattr(sending, "send", lambda task, *_arguments, **_how: jobs.append(task))
+    monkeypatch.setattr("tecken.doctor.background.diagnose", lambda *_arguments, **_how: iter(()))
     people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
     for changes in (
         {"symbolicate_max_jobs": "20", "limit_exceptions": EXCEPTION},

@@ -49,6 +49,7 @@ BOUNDS = {
     "config": Bound(150, 38, 6, 5),
     "config-history": Bound(45, 11, 6, 4),
     "config-version": Bound(40, 10, 6, 4),
+    "doctor": Bound(110, 32, 3, 6),
     "explain": Bound(40, 10, 3, 4),
     "explained": Bound(110, 32, 8, 16),
     "fetched": Bound(45, 11, 6, 4),
