@@ -179,6 +179,8 @@ def send_again(letter: DeadLetter, records: Records) -> None:
 
 # Queues and workers
 
+# Other workers restore the jobs of a lost one after 30 seconds.
+RETURNED_SECONDS = 60.0
 ALIVE_SECONDS = 20.0
 """A worker without a heartbeat for longer counts as silent; it sends one every 5 seconds."""
 
@@ -215,6 +217,11 @@ class Worker(NamedTuple):
     def alive(self) -> bool:
         """Return whether its last heartbeat is recent."""
         return self.heard <= ALIVE_SECONDS
+
+    @property
+    def may_have_lost_jobs(self) -> bool:
+        """Return whether jobs that it had may still be on their way back to their queues."""
+        return not self.alive and self.held > 0 and self.heard <= RETURNED_SECONDS
 
 
 class Backlog(NamedTuple):

@@ -40,6 +40,18 @@ PURPOSES = {
     "database": "Users, tokens, uploads, missing modules",
     "storage": "Symbol files and their page files",
 }
+NEXT = {
+    "redis": "Start redis-cache, or free its memory or disk; `manage.py check_redis` names the cause.",
+    "queue": "Start redis-cache, or free its memory or disk; `manage.py check_redis` names the cause.",
+    "store": "Start redis-store; `manage.py check_redis` names the cause.",
+    "database": "Start the database, or correct DATABASE_URL; then look into its log.",
+    "storage": "Look into the log of the web server, then check STORAGE_URL, its credentials and rights.",
+}
+START_WORKER = "Start a worker: `celery -A tecken worker`."
+BUSY = "Look at the page Jobs for what workers do; start more workers, or restart one that is stuck."
+START_BEAT = "Start one beat for the site: `celery -A tecken beat`."
+STALL_STEPS = {"no beat": START_BEAT, "no worker": START_WORKER}
+WAITS = "Solve the problem of redis-cache first."
 CONSEQUENCES = {
     "redis": "Without it nothing is queued or counted, and log-in fails. Converted modules are still served.",
     "queue": "Without it no module is converted. Converted modules are still served.",
@@ -47,7 +59,8 @@ CONSEQUENCES = {
     "database": "Without it log-in and uploads fail. Symbolication and downloads work.",
     "storage": "Without it only modules in memory or in the store are served.",
 }
-NO_SPACE = "Uploads are refused until there is room. keep_regular_days and keep_try_days set what is deleted."
+NO_SPACE = "Uploads are refused until there is room."
+MAKE_ROOM = "Enlarge the disk, or keep less: lower the options keep_regular_days and keep_try_days."
 TITLES = {
     "redis": "redis-cache",
     "queue": "Queue",
@@ -58,12 +71,16 @@ TITLES = {
 
 
 class Part(NamedTuple):
-    """Part of the site. `detail` is its purpose while it works, and the consequences when it does not."""
+    """Part of the site. `detail` is its purpose while it works, and the consequences when it does not.
+
+    `next` is what an operator has to do.
+    """
 
     title: str
     well: bool
     word: str
     detail: str
+    next: str = ""
 
 
 class Server(NamedTuple):
@@ -88,6 +105,7 @@ def show_health(request: HttpRequest) -> HttpResponse:
     context = {
         "status": document["status"],
         "headline": headline(document),
+        "notices": list(notices(document)),
         "document": document,
         "states": [(state, STATES[state]) for state in document["state"] if state in STATES],
         "parts": list(_parts(document)),
@@ -106,6 +124,16 @@ def headline(document: Document) -> str:
     if document["maintenance"]:
         return "Under maintenance"
     return "Uploads are closed" if current.uploads_closed() else HEADLINES["healthy"]
+
+
+def notices(document: Document) -> Iterator[str]:
+    """Yield what an operator should know beside the headline: maintenance, and jobs that have failed."""
+    if document["maintenance"]:
+        yield "Under maintenance: visitors see a notice, and workers take no jobs."
+    elif current.uploads_closed():
+        yield "Uploads are closed: they get a notice, and everything else works."
+    if dead := document["queue"].get("dead"):
+        yield f"{count(dead)} job{'s have' if dead != 1 else ' has'} failed for good."
 
 
 def _for_operators(request: HttpRequest) -> dict[str, Any]:
@@ -137,9 +165,10 @@ def _parts(document: Document) -> Iterator[Part]:
                 detail = _queue(part) if name == "queue" else PURPOSES[name]
                 yield Part(title, True, "works", detail)
             case "full":
-                yield Part(title, False, "full", NO_SPACE)
+                yield Part(title, False, "full", NO_SPACE, MAKE_ROOM)
             case _:
-                yield Part(title, False, f"unavailable ({part['why']})", CONSEQUENCES[name])
+                yield Part(title, False, f"unavailable ({part['why']})", CONSEQUENCES[name], NEXT[name])
+    yield from _failed_jobs(document["queue"])
     yield _disk(document["disk"])
     yield _workers(document["worker"])
     yield _beat(document["beat"])
@@ -147,10 +176,16 @@ def _parts(document: Document) -> Iterator[Part]:
 
 
 def _queue(queue: Document) -> str:
-    dead = f", {count(queue['dead'])} failed" if queue["dead"] else ""
     oldest = queue["oldest_seconds"]
     waits = f", the oldest waits for {seconds(oldest)}" if oldest is not None else ""
-    return f"{count(queue['queue_depth'])} unfinished job{'s' * (queue['queue_depth'] != 1)}{waits}{dead}"
+    return f"{count(queue['queue_depth'])} job{'s' * (queue['queue_depth'] != 1)} to do{waits}"
+
+
+def _failed_jobs(queue: Document) -> Iterator[Part]:
+    if queue.get("dead"):
+        detail = "They do not run again by themselves."
+        step = "Read the reasons on the page Jobs, then retry or drop them."
+        yield Part("Failed jobs", False, count(queue["dead"]), detail, step)
 
 
 def _disk(disk: Document) -> Part:
@@ -160,8 +195,9 @@ def _disk(disk: Document) -> Part:
     if disk["status"] == "free":
         return Part("Disk", True, "has room", f"free: {free}")
     word = "full" if disk["status"] == "full" else "unknown"
-    detail = f"{disk['why']}. {NO_SPACE}" if disk["status"] == "full" else disk["why"]
-    return Part("Disk", False, word, detail)
+    if disk["status"] == "full":
+        return Part("Disk", False, word, f"{disk['why']}. {NO_SPACE}", MAKE_ROOM)
+    return Part("Disk", False, word, disk["why"], "Look whether the disk of this host is mounted.")
 
 
 def _beat(beat: Document) -> Part:
@@ -169,9 +205,10 @@ def _beat(beat: Document) -> Part:
     last = f"the last test job came through {seconds(age)} ago" if age is not None else ""
     match beat["status"]:
         case "stalled":
-            return Part("Beat", False, "stalled", beat["why"])
+            step = next((step for cause, step in STALL_STEPS.items() if cause in beat["why"]), BUSY)
+            return Part("Beat", False, "jobs are stalled", beat["why"], step)
         case "unknown":
-            return Part("Beat", False, "unknown", "The queue is unavailable.")
+            return Part("Beat", False, "unknown", "The queue is unavailable.", WAITS)
         case "paused":
             return Part("Beat", True, "paused", "Workers take no jobs under maintenance.")
         case "starting":
@@ -182,11 +219,11 @@ def _beat(beat: Document) -> Part:
 
 def _workers(workers: Document) -> Part:
     if workers["status"] == "unknown":
-        return Part("Workers", False, "unknown", "The queue, to which they report, is unavailable.")
+        return Part("Workers", False, "unknown", "The queue, to which they report, is unavailable.", WAITS)
     number = f"{workers['workers']} running"
     if workers["unserved"]:
         queues = ", ".join(workers["unserved"])
-        return Part("Workers", False, number, f"No worker takes jobs of {queues}.")
+        return Part("Workers", False, number, f"No worker takes jobs of {queues}.", START_WORKER)
     return Part("Workers", True, number, f"last report {seconds(workers['heard_seconds'])} ago")
 
 
@@ -198,7 +235,9 @@ def _configuration(config: Document) -> Part:
         problems.append(f"{config['bad']} invalid values: defaults are in effect")
     fleet = config.get("processes")
     spread = f"applied in {fleet['applied']} of {fleet['total']} processes" if fleet else ""
-    return Part("Configuration", not problems, f"version {config['version']}", "; ".join(problems) or spread)
+    step = (WAITS if config["stale"] else "Correct the values on the page Configuration.") if problems else ""
+    word = f"version {config['version']}"
+    return Part("Configuration", not problems, word, "; ".join(problems) or spread, step)
 
 
 PAGE = SitePage(

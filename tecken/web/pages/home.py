@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from tecken.symbols.pagefile.file import Header, Section
 from tecken.upload.models import Upload
 from tecken.web.auth import VIEW_UPLOADS, SitePage, is_from_program, open_page
 from tecken.web.charts import load_activity
+from tecken.web.formatting import count
 from tecken.web.pages.docs import site_address
 from tecken.web.pages.health import headline
 from tecken.web.pages.tour import (
@@ -121,12 +123,13 @@ def show_home(request: HttpRequest) -> HttpResponse:
 
 def _site_state() -> dict[str, object]:
     document, _status = health()
+    states = (_part_state(document[key], name) for key, name in PARTS.items())
     return {
         "status": document["status"],
         "headline": headline(document),
         "closed": current.maintenance(),
         "uploads_closed": current.uploads_closed(),
-        "parts": [_part_state(document[key], name) for key, name in PARTS.items()],
+        "parts": [*states, *_failed_jobs(document)],
     }
 
 
@@ -134,6 +137,11 @@ def _part_state(document: Document, name: str) -> PartState:
     status = document["status"]
     number = f"{document['workers']} " if document.get("workers") and status == "alive" else ""
     return PartState(name, status in GOOD_STATUSES, number + STATUS_TEXTS[status])
+
+
+def _failed_jobs(document: Document) -> Iterator[PartState]:
+    if dead := document["queue"].get("dead"):
+        yield PartState("Failed jobs", False, f"{count(dead)}, to retry or drop")
 
 
 def _activity() -> dict[str, object]:

@@ -20,8 +20,11 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tecken.errors import InvalidInput, NotFound, Unavailable
-from tecken.jobs.records import DeadLetter, backlog, records, send_again
+from tecken.jobs.keys import CONVERT, HOUSEKEEPING, UPLOAD
+from tecken.jobs.records import DeadLetter, Queue, backlog, records, send_again
+from tecken.jobs.sending import FIRST, NEXT
 from tecken.redisclient import services as redis_services
+from tecken.runtimeconfig import current
 from tecken.web.auth import OPERATE, Group, SitePage, need, page
 from tecken.web.charts import HOURS, load_queue, parse_hours
 from tecken.web.pages.config import CHANGE, VIEW, user_of
@@ -40,6 +43,21 @@ class ListedLetter(NamedTuple):
     why: str
     died: datetime
     sent: datetime | None
+
+
+class ListedQueue(NamedTuple):
+    """Queue in the list. `urgent` jobs are those that a request waits for; None where no request waits."""
+
+    queue: Queue
+    purpose: str
+    urgent: int | None
+
+
+PURPOSES = {
+    CONVERT: "conversions of symbol files",
+    UPLOAD: "uploads whose client does not wait",
+    HOUSEKEEPING: "clean-up and statistics",
+}
 
 
 @page(CHANGE, VIEW)
@@ -90,6 +108,8 @@ def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
     letter_page = Paginator(matching, PAGE_LETTERS).get_page(request.GET.get("page"))
     return {
         "backlog": state,
+        "queues": [_list_queue(queue) for queue in state.queues],
+        "is_paused": current.is_under_maintenance(),
         "charts": load_queue(hours),
         "task": task,
         "tasks": sorted(Counter(letter.task for letter in letters).items()),
@@ -97,6 +117,11 @@ def _load_context(request: HttpRequest, hours: int) -> dict[str, Any]:
         "letters": [_listed_letter(letter) for letter in letter_page],
         "letters_read": len(letters) if len(letters) < state.dead else None,
     }
+
+
+def _list_queue(queue: Queue) -> ListedQueue:
+    urgent = queue.by_priority[FIRST] + queue.by_priority[NEXT] if queue.name == CONVERT else None
+    return ListedQueue(queue, PURPOSES[queue.name], urgent)
 
 
 def _listed_letter(letter: DeadLetter) -> ListedLetter:

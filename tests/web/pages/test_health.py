@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tecken.jobs.records import DeadLetter, records
 from tecken.monitoring.health import measurements
 from tecken.monitoring.health.measurements import Sample, take_sample
 from tecken.redisclient import services as redis_services
@@ -42,7 +43,7 @@ def test_everybody_sees_each_part(client: Client) -> None:
     assert "All is well healthy" in page
     for part in ("redis-cache works", "redis-store works", "Database works", "Storage works"):
         assert part in page
-    assert "Queue works 0 unfinished jobs" in page
+    assert "Queue works 0 jobs to do" in page
     assert "Workers 1 running" in page
 
 
@@ -58,7 +59,7 @@ def test_operators_see_them(client: Client, viewer: User, backend: MemoryBackend
     backend.report(Report("host:1", "web", 0, "", 0.5, 0))
     backend.report(Report(HOSTILE, "worker", 0, "other", 0.5, 2))
     page = shown(client)
-    assert "celery@here alive" in text(page)
+    assert "celery@here running" in text(page)
     assert "host:1 web 0 500 ms ago 0" in text(page)
     assert "\\u202egnp worker 0 not yet 0" in text(page)
     assert "allkeys-lru" in text(page)
@@ -66,8 +67,19 @@ def test_operators_see_them(client: Client, viewer: User, backend: MemoryBackend
     assert "\u202e" not in page
 
 
+@pytest.mark.usefixtures("worker")
+def test_health_with_dead_letters_shows_number_and_next_step(client: Client) -> None:
+    records().store_letter(DeadLetter("1", "task", "upload", "OSError", died=0.0))
+    page = text(shown(client))
+    assert "Something needs attention degraded 1 job has failed for good." in page
+    assert "Failed jobs 1 They do not run again by themselves. Next: Read the reasons" in page
+    home = text(client.get("/", headers={"Accept": "text/html"}).content.decode())
+    assert "Failed jobs 1, to retry or drop" in home
+
+
 def test_no_worker_is_there(client: Client) -> None:
     page = text(shown(client))
+    assert "Next: Start a worker: `celery -A tecken worker`." in page
     assert "Something needs attention degraded" in page
     assert "No worker takes jobs of convert, upload, housekeeping." in page
 
@@ -108,7 +120,7 @@ def test_it_asks_the_database_little(
 def test_the_queue_is_drawn(client: Client) -> None:
     redis_services.queue_client().lpush("convert", *["{}"] * 3)
     take_sample()
-    assert "Unfinished jobs 3 " in text(shown(client))
+    assert "Jobs to do 3 " in text(shown(client))
 
 
 @pytest.mark.parametrize("hours", ["", "6", "24", "7", "-1", "x", "²"])

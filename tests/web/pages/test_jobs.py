@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -67,9 +69,9 @@ def done(client: Client, **fields: str | list[str]) -> str:
 
 def test_jobs_empty_shows_text(client: Client, viewer: User) -> None:
     page = text(shown(client))
-    assert "0 unfinished" in page
+    assert "0 to do" in page
     assert "No job has failed for good." in page
-    assert "No worker is running: jobs wait." in page
+    assert "No worker is running, so jobs wait. Start one: celery -A tecken worker" in page
 
 
 @pytest.mark.usefixtures("worker")
@@ -77,10 +79,29 @@ def test_jobs_shows_queues_and_workers(client: Client, viewer: User) -> None:
     redis_services.queue_client().lpush(keys.waiting("convert", 9), "{}", "{}")
     records().canary("convert", 0.25)
     page = text(shown(client))
-    assert "2 unfinished" in page
-    assert re.search(r"convert 2 0 0 0 2 250 ms \S+ m?s ago", page)
-    assert "upload 0 0 0 0 0 never" in page
-    assert "celery@here alive 0 0" in page
+    assert "2 to do" in page
+    assert re.search(r"convert conversions of symbol files 2 0 \S+ 250 ms \S+ m?s ago", page)
+    assert "upload uploads whose client does not wait 0 - - - none yet" in page
+    assert "celery@here running 0 0" in page
+
+
+def test_jobs_of_requests_are_counted_apart(client: Client, viewer: User) -> None:
+    for priority in (0, 3, 9):
+        redis_services.queue_client().lpush(keys.waiting("convert", priority), "{}")
+    assert "convert conversions of symbol files 3 2 " in text(shown(client))
+
+
+@pytest.mark.parametrize(
+    ("held", "seconds", "state"), [(0, 30, "ended"), (2, 30, "lost its jobs return"), (2, 300, "ended")]
+)
+def test_jobs_silent_worker_is_lost_only_while_its_jobs_return(
+    client: Client, viewer: User, held: int, seconds: float, state: str
+) -> None:
+    report = {"at": time.time() - seconds, "queues": ["convert"], "held": held, "running": 0}
+    redis_services.queue_client().hset(keys.WORKERS, "celery@gone", json.dumps(report))
+    page = shown(client)
+    assert f"celery@gone {state}" in text(page)
+    assert ("tag bad" in page) == (state != "ended")
 
 
 def test_jobs_lists_dead_letters(client: Client, viewer: User) -> None:
