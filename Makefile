@@ -7,12 +7,16 @@ UNUSED := SECRET_KEY=unused POSTGRES_PASSWORD=unused
 # share a site stay together, the longest first.
 PARALLEL := -n auto --dist worksteal
 PARALLEL_SITES := -n logical --dist loadgroup
+HELM := helm.sh/helm/v3/cmd/helm@v3.16.4
+KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+# Their sources have the schemas of the custom resources in deploy/helm.
+CUSTOM_RESOURCES := github.com/kedacore/keda/v2@v2.15.1 github.com/prometheus-operator/prometheus-operator@v0.76.0
 export PORT COMMIT
 # Our programs and tests start many processes, each of which would compile the same thousand modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve worker beat docs test test-system test-browser test-postgres test-s3 test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
+.PHONY: help run serve worker beat docs test test-system test-browser test-postgres test-s3 check-deploy test-often mutants check format admin manage redis-cache-cli redis-store-cli docker-build docker-test lock engine clean python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +58,14 @@ test-s3: python ## run the storage tests on a real S3 server, built with go (ARG
 	@$(PYTHON) run/install.py dev
 	@GOBIN=$(CURDIR)/.cache/go go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	@S3_SERVER=.cache/go/versitygw $(VENV)/python -m pytest tests/contract tests/storage $(ARGS)
+
+check-deploy: python ## check deploy/ with the programs that are installed, and those built with go (ARGS="-k helm")
+	@$(PYTHON) run/install.py dev
+	@$(PYTHON) run/install.py deploy
+	@! command -v go >/dev/null || GOBIN=$(CURDIR)/.cache/go go install $(HELM)
+	@! command -v go >/dev/null || GOBIN=$(CURDIR)/.cache/go go install $(KUBE_SCORE)
+	@! command -v go >/dev/null || GOFLAGS=-mod=mod go mod download $(CUSTOM_RESOURCES)
+	@PATH="$(CURDIR)/.cache/go:$$PATH" $(VENV)/python -m pytest tests/deploy $(ARGS)
 
 test-often: python ## run the tests 20 times on a busy machine (ARGS="--runs 20 --hogs 2 -- -k name")
 	@$(PYTHON) run/install.py dev

@@ -1,4 +1,4 @@
-"""Installation of packages: `python3 run/install.py run|dev|browser|docs|mutants|cli`.
+"""Installation of packages: `python3 run/install.py run|dev|browser|docs|mutants|deploy|cli`.
 
 All are installed in .venv, those of `cli` in .venv-cli. Only what has changed is installed. This module
 imports the standard library only, because nothing else is installed yet. uv downloads packages in parallel;

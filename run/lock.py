@@ -30,6 +30,7 @@ def main() -> None:
     pin("requirements-browser", "--constraint", "requirements-dev.txt")
     pin("requirements-docs", "--constraint", "requirements-dev.txt")
     pin("requirements-mutants", "--constraint", "requirements-dev.txt")
+    pin("requirements-deploy", "--constraint", "requirements-dev.txt")
 
 
 def pin(name: str, *options: str) -> None:
