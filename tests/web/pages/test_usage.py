@@ -155,6 +155,10 @@ def test_usage_search_finds_owners(client: Client, operator: User, query: str, e
     assert [re.search(r"(\w+)@", name)[1] for name in found] == expected  # type: ignore[index]
 
 
+def test_usage_with_a_refused_search_keeps_the_period(client: Client, operator: User) -> None:
+    assert 'name="period" value="90"' in shown(client, "?period=90&q=%00", 400)
+
+
 def test_usage_of_deleted_tokens_stays(client: Client, operator: User) -> None:
     used(999, requests=5)
     assert rows(shown(client))[0][:2] == ["deleted token 999", "5"]
