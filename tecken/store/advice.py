@@ -127,7 +127,7 @@ def _advise_more(curve: MissRatioCurve, needed: int, size: int, facts: StoreFact
     host = f", all that its host of {format_memory(facts.system_memory)} can spare"
     share = format_share(curve.hit_ratio(size))
     give = f"Give the store {format_memory(size)}{host if size < needed else ''}"
-    return Advice("more", f"{give}: {now}, and {share} would then.", size)
+    return Advice("more", f"{give}: {now}, and {share} would hit.", size)
 
 
 def _needed(curve: MissRatioCurve) -> int:

@@ -70,7 +70,7 @@ def test_advice_on_a_store_that_is_too_small() -> None:
     advice = advise(STEEP, ENOUGH, StoreFacts(maxmemory=100 * MIB))
     assert advice == (
         "more",
-        "Give the store 400 MiB: 50 % of reads hit with 100 MiB, and 97 % would then.",
+        "Give the store 400 MiB: 50 % of reads hit with 100 MiB, and 97 % would hit.",
         400 * MIB,
     )
 
