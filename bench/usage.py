@@ -47,7 +47,7 @@ PAGES = {
     "tokens, 90 days": "?period=90",
     "tokens by bytes, 90 days": "?period=90&sort=bytes&reverse=true",
     "tokens, 90 days, page 200": "?period=90&page=200",
-    "tokens of some users, 90 days": "?period=90&q=user77",
+    "tokens of some users, 90 days": "?period=90&q=user777@",
     "users, 30 days": "?period=30&by=users",
     "users, 90 days": "?period=90&by=users",
     "a user, 90 days": "users/{user}/?period=90",
