@@ -127,6 +127,7 @@ def _render(
 ) -> HttpResponse:
     """Render a template of the configuration, with what all of them need."""
     context |= {"may_change": user_of(request).has_perm(CHANGE), "why": request.POST.get("why", "")}
+    context["tab"] = "history" if template == "version" else template
     return render(request, f"config/{template}.html", context, status=status)
 
 
