@@ -183,8 +183,8 @@ def _findings(snapshot: HealthSnapshot, parts: Mapping[str, Document]) -> Iterat
         yield f"jobs are stalled: {why}"
     yield from _full(snapshot.spaces)
     if dead := parts["queue"].get("dead"):
-        were = "jobs were" if dead != 1 else "job was"
-        yield f"{dead:,} {were} given up: read the reasons in /jobs/, then retry or drop"
+        have = "jobs have" if dead != 1 else "job has"
+        yield f"{dead:,} {have} failed for good: read the reasons at /jobs/, then retry or drop"
 
 
 def _part(snapshot: HealthSnapshot, name: str) -> Document:

@@ -71,7 +71,9 @@ def _describe(run: Run) -> dict[str, Any]:
 def _show(check: dict[str, Any]) -> ShownCheck:
     tones = {"ok": "good", "warning": "late", "failed": "bad"}
     level = check["result"]
-    return ShownCheck(check["title"], tones.get(level, ""), WORDS[level], check["text"], check["next"])
+    # Backquotes are for the terminal.
+    text, step = (check[key].replace("`", "") for key in ("text", "next"))
+    return ShownCheck(check["title"], tones.get(level, ""), WORDS[level], text, step)
 
 
 PAGE = SitePage(

@@ -41,15 +41,15 @@ PURPOSES = {
     "storage": "Symbol files and their page files",
 }
 NEXT = {
-    "redis": "Start redis-cache, or free its memory or disk; `manage.py check_redis` names the cause.",
-    "queue": "Start redis-cache, or free its memory or disk; `manage.py check_redis` names the cause.",
-    "store": "Start redis-store; `manage.py check_redis` names the cause.",
+    "redis": "Start redis-cache, or free its memory or disk; manage.py check_redis names the cause.",
+    "queue": "Start redis-cache, or free its memory or disk; manage.py check_redis names the cause.",
+    "store": "Start redis-store; manage.py check_redis names the cause.",
     "database": "Start the database, or correct DATABASE_URL; then look into its log.",
     "storage": "Look into the log of the web server, then check STORAGE_URL, its credentials and rights.",
 }
-START_WORKER = "Start a worker: `celery -A tecken worker`."
+START_WORKER = "Start a worker: celery -A tecken worker"
 BUSY = "Look at the page Jobs for what workers do; start more workers, or restart one that is stuck."
-START_BEAT = "Start one beat for the site: `celery -A tecken beat`."
+START_BEAT = "Start one beat for the site: celery -A tecken beat"
 STALL_STEPS = {"no beat": START_BEAT, "no worker": START_WORKER}
 WAITS = "Solve the problem of redis-cache first."
 CONSEQUENCES = {
@@ -127,13 +127,11 @@ def headline(document: Document) -> str:
 
 
 def notices(document: Document) -> Iterator[str]:
-    """Yield what an operator should know beside the headline: maintenance, and jobs that have failed."""
+    """Yield which maintenance is in progress, beside the headline."""
     if document["maintenance"]:
         yield "Under maintenance: visitors see a notice, and workers take no jobs."
     elif current.uploads_closed():
         yield "Uploads are closed: they get a notice, and everything else works."
-    if dead := document["queue"].get("dead"):
-        yield f"{count(dead)} job{'s have' if dead != 1 else ' has'} failed for good."
 
 
 def _for_operators(request: HttpRequest) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_operators_see_them(client: Client, viewer: User, backend: MemoryBackend
 def test_health_with_dead_letters_shows_number_and_next_step(client: Client) -> None:
     records().store_letter(DeadLetter("1", "task", "upload", "OSError", died=0.0))
     page = text(shown(client))
-    assert "Something needs attention degraded 1 job has failed for good." in page
+    assert "Something needs attention degraded 1 job has failed for good: read the reasons at /jobs/" in page
     assert "Failed jobs 1 They do not run again by themselves. Next: Read the reasons" in page
     home = text(client.get("/", headers={"Accept": "text/html"}).content.decode())
     assert "Failed jobs 1, to retry or drop" in home
@@ -79,7 +79,7 @@ def test_health_with_dead_letters_shows_number_and_next_step(client: Client) -> 
 
 def test_no_worker_is_there(client: Client) -> None:
     page = text(shown(client))
-    assert "Next: Start a worker: `celery -A tecken worker`." in page
+    assert "Next: Start a worker: celery -A tecken worker" in page
     assert "Something needs attention degraded" in page
     assert "No worker takes jobs of convert, upload, housekeeping." in page
 
