@@ -141,7 +141,9 @@ def test_health_with_dead_letters_is_degraded(client: Client) -> None:
     records().store_letter(DeadLetter("1", "any", "upload", "No space left on device", 1.0))
     document = status(client)
     assert document["status"] == "degraded"
-    assert document["problems"] == ["1 job has failed for good: read the reasons at /jobs/, then retry or drop"]
+    assert document["problems"] == [
+        "1 job has failed for good: read the reasons at /jobs/, then retry or drop"
+    ]
     for url in PAGES:
         assert "Something needs attention" in text(client, url)
 
