@@ -56,6 +56,8 @@ def measure(source: str, count: int, size: int) -> None:
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.core.management import call_command  # noqa: PLC0415
 
+    import tecken.celery  # noqa: F401, PLC0415 - tasks are sent by the current app
+
     call_command("migrate", verbosity=0)
     User.objects.create_user(EMAIL, EMAIL)
 

@@ -277,15 +277,17 @@ def importer() -> Importer:
 # Changed symbol files
 
 
-def invalidate_module(module: ObjectId) -> None:
+def invalidate_module(module: ObjectId, *, converts: bool = True) -> None:
     """Remove everything derived from former symbols of `module`; see `ModuleInvalidator.invalidate`.
 
-    Regular and try symbols are separate: `module.in_try()` leaves the regular module as it is.
+    With `converts` it may be converted ahead of demand. Regular and try symbols are separate:
+    `module.in_try()` leaves the regular module as it is.
     """
     # The last search may have ended with "absent", which would keep the module absent without a job.
     with suppress(Unavailable):
         storage_services.lookup_log().forget(module)
-    (_eager_invalidator() if options().upload_convert_ahead else _lazy_invalidator()).invalidate(module)
+    is_eager = converts and options().upload_convert_ahead
+    (_eager_invalidator() if is_eager else _lazy_invalidator()).invalidate(module)
 
 
 def remove_derived(module: ObjectId) -> None:

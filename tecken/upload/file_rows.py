@@ -116,7 +116,7 @@ def record(upload: Upload, file: StoredFile | RefusedFile) -> None:
         # The conversion finds a native file by its row, so this follows the row.
         native = SymbolFile.objects.native(try_symbols=upload.try_symbols)
         for row in native.filter(key=key).order_by("-pk")[:1]:
-            remove_derived_of_native(row)
+            remove_derived_of_native(row, converts=upload.converts_ahead)
     try:
         storage_services.presence_cache().forget_file(file.key, *_code(file.key, file.text.info()))
     except Unavailable as error:

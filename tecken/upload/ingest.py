@@ -256,7 +256,7 @@ def _store(
         sent = inspector or _read_if_size(key, read, size, contents)
         if sent and contents == {sent.content}:
             if not current_rows:
-                _remove_derived(files, key)
+                _remove_derived(upload, files, key)
             return StoredFile(key, "skipped", former, sent.content, sent.text, is_adopted=not current_rows)
         if reason := _find_refusal(upload, current_rows[-1] if current_rows else None):
             return RefusedFile(key, reason)
@@ -264,7 +264,7 @@ def _store(
         stored, sent = files.put(key, read(), inspector.content), inspector
     else:
         stored, sent = _put(files, key, read, read_gzip)
-    _remove_derived(files, key)
+    _remove_derived(upload, files, key)
     return StoredFile(key, "stored", stored, sent.content, sent.text, update=former is not None)
 
 
@@ -280,12 +280,11 @@ def _put(
     return files.put(key, gzip_chunks(inspector.inspect(read()))), inspector
 
 
-def _remove_derived(files: OwnFiles, key: FileKey) -> None:
+def _remove_derived(upload: Upload, files: OwnFiles, key: FileKey) -> None:
     """Remove page file, header and cached results of the file that was stored under this key before."""
     if (module := object_of(key)) is not None:
-        symbolication_services.invalidate_module(
-            module.in_try() if files is storage_services.try_files() else module
-        )
+        module = module.in_try() if files is storage_services.try_files() else module
+        symbolication_services.invalidate_module(module, converts=upload.converts_ahead)
 
 
 class _ContentInspector:

@@ -79,6 +79,14 @@ class Upload(models.Model):
     def __str__(self) -> str:
         return f"{self.pk} {self.filename}"
 
+    @property
+    def converts_ahead(self) -> bool:
+        """Return whether its modules may be converted ahead of demand.
+
+        Those of an import are not: it may have a million, which nothing has requested.
+        """
+        return self.protocol != Protocol.IMPORT
+
 
 class Announcement(models.Model):
     """List of files that the client of a direct upload has announced. It is deleted when all are stored."""

@@ -22,6 +22,8 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.download.models import MissingSymbol
+from tecken.redisclient.services import queue_client
+from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.retention import Retention
@@ -117,6 +119,18 @@ def test_import_keeps_the_gzip_form(manage: Manage, tmp_path: Path, house: Setti
     run(manage, fill(tmp_path / "x", {f"a.so/{IDS[0]}/a.so.sym": packed}), "breakpad")
     stored = Path(house.STORAGE_URL.removeprefix("file://")) / f"v1/a.so/{IDS[0]}/a.so.sym"
     assert stored.read_bytes() == packed
+
+
+def test_import_converts_nothing_ahead_of_demand(
+    manage: Manage, bucket_of_mozilla: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A million modules would fill the queue, and their page files the storage."""
+    queue = queue_client()
+    queue.flushdb()
+    run(manage, bucket_of_mozilla, "tecken")
+    assert queue.dbsize() == 0
+    assert not list(storage_services.page_files().entries())
+    assert "conversion" not in caplog.text
 
 
 def test_second_run_stores_nothing(manage: Manage, bucket_of_mozilla: Path) -> None:
