@@ -154,12 +154,7 @@ def postgres() -> Iterator[str]:
     except FileNotFoundError as error:
         pytest.skip(str(error))
     with PostgresServer() as server:
-        with psycopg.connect(server.url) as connection:
-            for name, (columns, rows) in mozilla_tables.tables().items():
-                connection.execute(f"CREATE TABLE {name} ({columns})")
-                for row in rows:
-                    places = ", ".join(["%s"] * len(row))
-                    connection.execute(f"INSERT INTO {name} VALUES ({places})", row)
+        mozilla_tables.create(server.url)
         yield server.url
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
+
 KEY = "0123456789abcdef0123456789abcdef"
 TRY_KEY = "fedcba9876543210fedcba9876543210"
 EXPIRED_KEY = "00000000000000000000000000000001"
@@ -114,6 +116,16 @@ def write_csv(directory: Path) -> Path:
             writer.writerow([column.split()[0] for column in columns.split(", ")])
             writer.writerows([_as_text(value) for value in row] for row in rows)
     return directory
+
+
+def create(url: str) -> None:
+    """Create the tables in a database."""
+    with psycopg.connect(url) as connection:
+        for name, (columns, rows) in tables().items():
+            connection.execute(f"CREATE TABLE {name} ({columns})")
+            for row in rows:
+                places = ", ".join(["%s"] * len(row))
+                connection.execute(f"INSERT INTO {name} VALUES ({places})", row)
 
 
 def _as_text(value: object) -> object:
