@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from time import time
 
 import pytest
+from django.conf import settings as settings_of_site
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
@@ -63,6 +64,14 @@ def test_store_begins_with_advice(client: Client, viewer: User) -> None:
     assert 'ARGS="config set maxmemory <span data-megabytes>500</span>mb"' in page
     assert '<tr data-megabytes="500"><th scope="row">500 MiB</th><td class="number">97 %</td>' in page
     assert '<output for="memory"' in page
+
+
+def test_value_that_the_page_sets_with_helm_exists(client: Client, viewer: User) -> None:
+    redis_services.counters_client().set(measurements.SIZING_KEY, json.dumps(SIZING._replace(at=time())))
+    assert "--set redisStore.maxmemory=<span data-megabytes>500</span>mb" in shown(client)
+    values = (settings_of_site.BASE_DIR / "deploy" / "helm" / "tecken" / "values.yaml").read_text()
+    of_store = values[values.index("\nredisStore:") :]
+    assert re.search(r"^  maxmemory:", of_store, re.MULTILINE)
 
 
 def test_store_without_redis_cache_is_too_early_to_judge(
