@@ -9,6 +9,8 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from tecken import services
+from tests.support import mozilla_tables
+from tests.support.postgres import PostgresServer, binary
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
@@ -35,3 +37,15 @@ def manage(house: Settings) -> Manage:
         return stdout.getvalue()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def mozilla_database() -> Iterator[str]:
+    """Return the URL of a database with the tables of Mozilla's Tecken."""
+    try:
+        binary("postgres")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with PostgresServer() as server:
+        mozilla_tables.create(server.url)
+        yield server.url

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -21,7 +20,6 @@ from tests.management.conftest import Manage
 from tests.management.test_import_tree import EMAIL, IDS, fill, sym
 from tests.support import mozilla_tables
 from tests.support.mozilla_tables import EXPIRED_KEY, KEY, TRY_KEY
-from tests.support.postgres import PostgresServer, binary
 
 pytestmark = pytest.mark.django_db
 BUILD, ROOT = "build@example.com", "root@example.com"
@@ -147,28 +145,17 @@ def test_directory_without_a_table_or_column_is_refused(manage: Manage, tables: 
     assert not User.objects.exists()
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    try:
-        binary("postgres")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with PostgresServer() as server:
-        mozilla_tables.create(server.url)
-        yield server.url
-
-
 def test_database_gives_the_same_accounts_as_its_csv_files(
-    manage: Manage, tables: Path, postgres: str
+    manage: Manage, tables: Path, mozilla_database: str
 ) -> None:
     expected = manage("accounts", "import", str(tables), "--dry-run")
-    assert manage("accounts", "import", postgres, "--dry-run") == expected
-    assert "2 created" in manage("accounts", "import", postgres, "--uploads")
+    assert manage("accounts", "import", mozilla_database, "--dry-run") == expected
+    assert "2 created" in manage("accounts", "import", mozilla_database, "--uploads")
     assert find(KEY).user.email == BUILD
 
 
-def test_database_of_another_program_is_refused(manage: Manage, postgres: str) -> None:
-    with psycopg.connect(postgres, autocommit=True) as connection:
+def test_database_of_another_program_is_refused(manage: Manage, mozilla_database: str) -> None:
+    with psycopg.connect(mozilla_database, autocommit=True) as connection:
         connection.execute("CREATE DATABASE other")
     with pytest.raises(CommandError, match="has no table django_content_type: is it that of Tecken"):
-        manage("accounts", "import", f"{postgres.rpartition('/')[0]}/other")
+        manage("accounts", "import", f"{mozilla_database.rpartition('/')[0]}/other")

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
@@ -27,7 +27,6 @@ from tests.management.conftest import Manage
 from tests.management.test_import_tree import EMAIL, IDS, body, fill, sym
 from tests.support import mozilla_tables
 from tests.support.mozilla_tables import KEY
-from tests.support.postgres import PostgresServer, binary
 from tests.system.test_tutorials import commands, is_like
 from tests.upload.natives import BUILD_ID, DATA, UNWIND_ID
 
@@ -85,25 +84,14 @@ def test_guide_of_mozilla_moves_symbols_tokens_and_uploads(
         assert gzip.decompress(b"".join(chunks)) == sym("a.so", IDS[0])
 
 
-@pytest.fixture
-def former() -> Iterator[str]:
-    try:
-        binary("postgres")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with PostgresServer() as server:
-        mozilla_tables.create(server.url)
-        yield server.url
-
-
 def test_guide_of_mozilla_exports_its_tables(
-    manage: Manage, site: Settings, tmp_path: Path, former: str
+    manage: Manage, site: Settings, tmp_path: Path, mozilla_database: str
 ) -> None:
     if not shutil.which("psql"):
         pytest.skip("psql is not installed")
     document = (GUIDES / "mozilla-tecken.md").read_text()
     (script,) = re.findall(r"```sh\n(mkdir accounts.*?)```", document, re.DOTALL)
-    environment = {**os.environ, "FORMER": former}
+    environment = {**os.environ, "FORMER": mozilla_database}
     subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=environment, check=True, timeout=60)
     assert "tokens created: 2" in manage("accounts", "import", str(tmp_path / "accounts"), "--dry-run")
 
