@@ -10,6 +10,7 @@ import logging
 import logging.config
 import os
 import resource
+import socket
 import sys
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from uvicorn.supervisors import Multiprocess
 
 from tecken.front.config import server_config
 
+# Number of the first socket that systemd passes.
+FIRST_FD: Final = 3
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -47,9 +50,21 @@ def main() -> int:
         port=int(os.environ.get("WEB_PORT", "8000")),
         workers=int(os.environ.get("WEB_PROCESSES", "1")),
     )
-    supervisor = Multiprocess(config, [config.bind_socket()])
+    supervisor = Multiprocess(config, [inherit_socket() or config.bind_socket()])
     supervisor.run()
     return max(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+
+
+def inherit_socket() -> socket.socket | None:
+    """Return the socket that systemd listens on for this process (sd_listen_fds(3)); None without one.
+
+    It stays open while the server is restarted, so that clients wait for it and are not refused.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    inherited = socket.socket(fileno=FIRST_FD)
+    inherited.set_inheritable(True)
+    return inherited
 
 
 def raise_file_limit() -> None:
