@@ -318,9 +318,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 1 + REDIS_TIMEOUT_SECONDS,
     "socket_connect_timeout": REDIS_CONNECT_TIMEOUT_SECONDS,
     "socket_keepalive": True,
-    # Socket timeouts do not apply to a worker's BRPOP. When its response is late by this many seconds, the
-    # worker drops the connection and finds the present master within twice as many.
-    "health_check_interval": 3,
+    "health_check_interval": 25,
     **broker_sentinel_options(
         REDIS_URL,
         timeout=REDIS_TIMEOUT_SECONDS,
