@@ -179,7 +179,6 @@ def of_clock(kind: str, direction: str) -> HostFault:
         f"{host}: clock {SKEW_SECONDS} s {direction}",
         lambda site: apply(site, choose(site)),
         find_clock_obstacle,
-        30.0,
     )
 
 
