@@ -28,6 +28,7 @@ exit 0
 """
 SYSTEMCTL = """#!/bin/sh
 [ "$1" = is-failed ] && exit 1
+[ "$1" = show ] && echo "${NRESTARTS:-0}" && exit 0
 echo "$(basename "$(readlink -f "$TECKEN_HOME/current")") $*" >>"$LOG"
 """
 RESTARTS = ["restart tecken-worker@*", "restart tecken-beat.service", "restart tecken-web.service"]
