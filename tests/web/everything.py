@@ -39,8 +39,9 @@ DEAD = DeadLetter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is d
 
 
 class Everything(NamedTuple):
-    """The numbers of what belongs to the owner, the name of what was shared, and the jobs that were sent."""
+    """The numbers of the owner and of what it has, the name of a shared text, and the jobs that were sent."""
 
+    owner: int
     upload: int
     token: int
     shared: str
@@ -53,7 +54,7 @@ class Everything(NamedTuple):
             "upload": {"number": self.upload},
             "token": {"number": self.token},
             "usage-token": {"number": self.token},
-            "usage-user": {"number": Token.objects.get(pk=self.token).user_id},
+            "usage-user": {"number": self.owner},
             "job": {"number": DEAD.id},
             "help-topic": {"name": "upload"},
             "config-version": {"number": 1},

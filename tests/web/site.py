@@ -63,5 +63,5 @@ def everything(
     fetched_of(pk=FETCHED)
     token, _key = issue(people["owner"], list(find_permissions(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
     shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
-    yield Everything(upload.pk, token.pk, shared, jobs)
+    yield Everything(people["owner"].pk, upload.pk, token.pk, shared, jobs)
     services.discard_all()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from tecken.doctor.report import build_document
 from tecken.monitoring import degraded
 from tecken.settings import BASE_DIR
 from tests.accounts.people import key
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("worker")]
 DOCUMENT = (BASE_DIR / "docs" / "health.md").read_text()
-HEALTH, DETAILS = (json.loads(block) for block in re.findall(r"```json\n(.+?)```", DOCUMENT, re.DOTALL))
+BLOCKS = re.findall(r"```json\n(.+?)```", DOCUMENT, re.DOTALL)
+HEALTH, DOCTOR, DETAILS = map(json.loads, BLOCKS)
 
 
 # Left out while no process has reported, and a row for each directory on this machine.
@@ -32,6 +35,10 @@ def test_health_is_as_documented(client: Client) -> None:
     document = client.get("/health").json()
     assert list(document) == list(HEALTH)
     assert keys(document) == keys(HEALTH)
+
+
+def test_document_of_doctor_is_as_documented() -> None:
+    assert list(build_document("", datetime.now(UTC), [])) == list(DOCTOR)
 
 
 def test_redis_details_are_as_documented(client: Client) -> None:
