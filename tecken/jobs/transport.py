@@ -1,4 +1,4 @@
-"""kombu's Redis transports with a reliable fetch of jobs, and without two of kombu's faults.
+"""kombu's Redis transports with a reliable fetch of jobs, and without three of kombu's faults.
 
 The fetch: kombu pops a message (BRPOP) and then writes from the worker that the worker has it. A message that
 was popped is lost when the worker is killed in between. Here a script on the server does both (take.lua). A
@@ -14,10 +14,18 @@ the message stays where it is and is delivered again.
 Fault 2: a server that is full of keys that it may not evict refuses the record that a message was taken, and
 kombu would drop the job. The script of `ReliableFetch` has written the record already, so `SafeQoS` ignores
 the refusal.
+
+Fault 3: a job that ends while the server does not answer cannot be acknowledged. Celery only logs that,
+because a lost connection restarts its consumer, but kombu's connection for acknowledgements is not the one
+that the consumer waits on. In kombu the message keeps its place among those that the worker may have at once.
+Without a free place a worker waits for no job and uses no connection, so nothing ends that state. `SafeQoS`
+frees the place: no heartbeat records the message any more, so that it is delivered again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from time import monotonic, time
@@ -131,7 +139,7 @@ def _append(pipe: Any, queue: str) -> Any:
 
 
 class SafeQoS(redis.QoS):
-    """Messages that a worker has, also while the server is full."""
+    """Messages that a worker has, also while the server is full or does not answer."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message that was taken."""
@@ -140,6 +148,25 @@ class SafeQoS(redis.QoS):
         except OutOfMemoryError:
             # Only the memory of this process has the record; the script has written the server's.
             super(redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message."""
+        with self._freeing_place(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop a message, or return it to its queue."""
+        with self._freeing_place(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _freeing_place(self, delivery_tag: str) -> Iterator[None]:
+        """Free the place of a message whose end cannot be recorded, because the connection is lost."""
+        try:
+            yield
+        except self.channel.connection_errors:
+            self._delivered.pop(delivery_tag, None)
+            raise
 
 
 class SafeChannel:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
@@ -49,3 +50,11 @@ def wait(name: str) -> None:
     say(f"{name} began")
     wait_for_word("go")
     say(f"{name} ended")
+
+
+@shared_task(name="hold")  # type: ignore[untyped-decorator]
+def hold(pipe: str) -> None:
+    """End when the test has written to a named pipe, or removed it. No server is needed for that."""
+    say("hold")
+    with suppress(FileNotFoundError):
+        Path(pipe).read_bytes()

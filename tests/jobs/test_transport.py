@@ -10,7 +10,7 @@ from tecken.celery import app
 from tecken.jobs import keys, sending, transport
 from tecken.jobs.keys import CONVERT, UPLOAD
 from tecken.redisclient import services as redis_services
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import MUTE_AFTER, RedisServer
 
 # kombu has no types.
 connected: Any = Connection
@@ -29,6 +29,22 @@ def test_ack_without_connection_raises_lost_connection() -> None:
         connection.collect()
         with pytest.raises(errors, match="the connection of this channel is gone"):
             channel.basic_ack("some tag")
+
+
+@pytest.mark.parametrize("end", ["ack", "reject", "requeue"])
+def test_message_that_ends_without_answer_leaves_its_place_to_the_next(end: str) -> None:
+    options = {"socket_timeout": MUTE_AFTER}
+    with RedisServer() as server, connected(server.url, transport_options=options) as connection:
+        queue = connection.SimpleQueue("q")
+        queue.consumer.qos(prefetch_count=1)
+        for word in ("first", "next"):
+            queue.put(word)
+        message = queue.get(timeout=10)
+        server.pause()
+        with pytest.raises(connection.connection_errors):
+            getattr(message, end)()
+        server.resume()
+        assert queue.get(timeout=10).payload == "next"
 
 
 def test_get_from_full_server_delivers_message() -> None:

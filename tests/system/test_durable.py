@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_killed_workers_job_is_done_by_another_worker(tmp_path: Path) -> None:
         wait_until(lambda: worker.done().count("first began") == 2, LATE, "it is started again")
         worker.cache.lpush("go", 1, 1)
         worker.wait_for("first ended")
+
+
+def test_worker_whose_job_ends_without_an_answer_takes_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_TIMEOUT_SECONDS", "1")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with working(tmp_path, "solo") as worker:
+        worker.send("hold", str(pipe))
+        wait_until(lambda: worker.done() == ["hold"], LATE, "it has begun")
+        worker.server.pause()
+        with pipe.open("wb"):
+            pipe.unlink()
+        try:
+            wait_until(lambda: "Couldn't ack" in worker.log.read_text(), LATE, "it has ended")
+        finally:
+            worker.server.resume()
+        worker.send("mark", "next")
+        worker.wait_for("next")
+        wait_until(lambda: worker.queue.hlen("unacked") == 0, LATE, "it is acknowledged in the end")
 
 
 def test_kills_of_workers_and_server_lose_no_job(tmp_path: Path) -> None:
