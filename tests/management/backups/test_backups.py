@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
+from django.db import connection
 from pytest_django import Settings
 
 from tecken.management.backups.archive import (
@@ -48,7 +49,9 @@ class Backups:
     def put(self, path: str, content: bytes) -> None:
         self.storage.put(path, [content])
 
-    def make(self, *, migrations: list[str] | None = None, engine: str = "sqlite") -> tuple[str, CopyCounts]:
+    def make(
+        self, *, migrations: list[str] | None = None, engine: str = connection.vendor
+    ) -> tuple[str, CopyCounts]:
         """Make a backup as the command does, with a database of some bytes."""
         name = self.archive.new_name()
         with closing(FileIndex()) as known:
