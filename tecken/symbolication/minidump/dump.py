@@ -1,0 +1,115 @@
+"""Parts of a minidump that the walk and the report need."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Registers = dict[str, int]
+"""Values of a thread's registers by name; a register without a known value is not in it.
+
+Names are those of rust-minidump's JSON: `rip`, `esp`, `pc`, `x19`, `fp`, `lr`.
+"""
+
+
+class SystemInfo(NamedTuple):
+    """System and processor; None means unknown. Names are those of rust-minidump's JSON.
+
+    `os` is "Windows NT", "Mac OS X", "iOS", "Linux", "Android" and so on; `cpu` is "x86", "amd64", "arm",
+    "arm64" and so on.
+    """
+
+    os: str
+    os_version: str | None
+    cpu: str
+    cpu_info: str | None
+    cpu_count: int
+    cpu_microcode: int | None = None
+
+
+class DumpModule(NamedTuple):
+    """Loaded or unloaded module: addresses [base, base + size), and the ids under which symbols are stored.
+
+    `debug_id` has 33 or more digits in upper case; ids and names are "" where the dump does not have them.
+    """
+
+    base: int
+    size: int
+    code_file: str
+    code_id: str = ""
+    debug_file: str = ""
+    debug_id: str = ""
+    version: str | None = None
+
+
+class Modules:
+    """Loaded modules in the order of the dump, searched by address."""
+
+    def __init__(self, modules: Sequence[DumpModule]) -> None:
+        self.all = tuple(modules)
+        self._order = sorted(range(len(self.all)), key=lambda i: self.all[i].base)
+        self._bases = [self.all[i].base for i in self._order]
+
+    def find(self, address: int) -> int | None:
+        """Return the index of the module that covers an address."""
+        place = bisect_right(self._bases, address) - 1
+        if place < 0:
+            return None
+        module = self.all[self._order[place]]
+        return self._order[place] if address < module.base + module.size else None
+
+
+class MemoryRegion(NamedTuple):
+    """Bytes of the process's memory from the address `base` on."""
+
+    base: int
+    content: memoryview
+
+    def read(self, address: int, size: int) -> int | None:
+        """Return the unsigned integer of `size` bytes at an address; None if it is not all in the region."""
+        start = address - self.base
+        if start < 0 or start + size > len(self.content):
+            return None
+        return int.from_bytes(self.content[start : start + size], "little")
+
+
+class DumpThread(NamedTuple):
+    """Thread. `registers` are those of the exception's context for the thread that crashed.
+
+    `stack` is the memory that the walk reads, None if the dump does not have it.
+    """
+
+    id: int
+    registers: Registers | None
+    stack: MemoryRegion | None
+    name: str | None = None
+    last_error: int | None = None
+
+
+class CrashInfo(NamedTuple):
+    """Cause of the crash in words, such as "SIGSEGV / SEGV_MAPERR", and the address in question."""
+
+    reason: str
+    address: int
+
+
+class Minidump(NamedTuple):
+    """Parsed minidump.
+
+    `requesting_thread` is the index of the thread that crashed or that requested the dump. `crash` is None
+    for a dump that was written without a crash. `facts` are the parts of the JSON that are only passed on,
+    such as `lsb_release` or `mac_crash_info`, by their names there. `warnings` say which streams could not be
+    read.
+    """
+
+    system: SystemInfo
+    modules: Modules
+    unloaded: tuple[DumpModule, ...]
+    threads: tuple[DumpThread, ...]
+    crash: CrashInfo | None
+    requesting_thread: int | None
+    process_id: int | None
+    uptime_seconds: int | None
+    facts: dict[str, object]
+    warnings: tuple[str, ...]
