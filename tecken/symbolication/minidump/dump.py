@@ -31,7 +31,9 @@ class SystemInfo(NamedTuple):
 class DumpModule(NamedTuple):
     """Loaded or unloaded module: addresses [base, base + size), and the ids under which symbols are stored.
 
-    `debug_id` has 33 or more digits in upper case; ids and names are "" where the dump does not have them.
+    `debug_id` is an identifier and an age in upper case, of 33 digits or more, or fewer for a PDB 2.0 file.
+    `code_id` is in lower case. `debug_file` has no directory. Ids and names are "" where the dump does not
+    have them.
     """
 
     base: int
@@ -43,12 +45,31 @@ class DumpModule(NamedTuple):
     version: str | None = None
 
 
+def disjoint(ranges: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the indexes of ranges (base, size) that do not overlap, by base.
+
+    Of ranges that overlap, the first by base and size is kept, and an empty range or one past the end of the
+    address space is left out, as in rust-minidump.
+    """
+    kept: list[int] = []
+    end = 0
+    for index in sorted(range(len(ranges)), key=ranges.__getitem__):
+        base, size = ranges[index]
+        if size and base >= end and base + size < 1 << 64:
+            kept.append(index)
+            end = base + size
+    return kept
+
+
 class Modules:
-    """Loaded modules in the order of the dump, searched by address."""
+    """Loaded modules in the order of the dump, searched by address.
+
+    Of modules that overlap, `find` returns the first one.
+    """
 
     def __init__(self, modules: Sequence[DumpModule]) -> None:
         self.all = tuple(modules)
-        self._order = sorted(range(len(self.all)), key=lambda i: self.all[i].base)
+        self._order = disjoint([(module.base, module.size) for module in self.all])
         self._bases = [self.all[i].base for i in self._order]
 
     def find(self, address: int) -> int | None:
