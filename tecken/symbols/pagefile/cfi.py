@@ -12,7 +12,7 @@ the difference of its address and its rules.
     1 .cfa: $rsp 16 + $rbp: .cfa -16 + ^
     3 .cfa: $rbp 16 +
 
-A record that is not written as writers do has whole lines, which begin with `STACK `.
+A WIN record has its whole line, as have some records of pages of version 3.
 
 Source: that of `tecken.symbols.formats`.
 """
@@ -23,7 +23,8 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import MalformedPageFile
@@ -32,29 +33,55 @@ from tecken.symbols.pagefile.page import Page, encode
 # Bytes of text of a page. Rules repeat, so a large page compresses much better, and a lookup reads few lines.
 PAGE_SIZE: Final = 16 << 10
 
+# Bytes of a page at which it ends although a record reaches over its end. No range of a real module does
+# that for so long.
+MAX_PAGE: Final = 256 << 10
+
 # Bytes of one packed record. The largest seen in ceph-osd, libjvm, libpython and a Rust program has 18,514.
 MAX_RECORD: Final = 256 << 10
 
-# Records of one module. Each takes 16 bytes of memory, and 80 more while they are sorted.
+# Records of one module. Each takes 20 bytes of memory, and 80 more while they are sorted.
 MAX_RECORDS: Final = 2 << 20
 
-_NUMBER: Final = rb"(?:0|[1-9a-f][0-9a-f]{0,7})"
-_START: Final = re.compile(
-    rb"\nSTACK (?:CFI INIT|WIN [0-9a-fA-F]+) +([0-9a-fA-F]{1,16}) +([0-9a-fA-F]{1,16})"
+# Last records up to an offset among which those that cover it are searched. They are parts of one function;
+# the record of the first part may have the size of the whole function.
+LOOK_BACK: Final = 32
+
+_HEX: Final = rb"[0-9a-fA-F]{1,8}"
+_SIZE: Final = re.compile(rb"(?:STACK CFI INIT +[0-9a-fA-F]+ +)?(%b) " % _HEX)
+_PACKED: Final = re.compile(rb"(-?%b) (.*)" % _HEX)
+# Type, size, and size of the parameters, of a record whose type and flag agree: frame data has a program. The
+# fields are those of `tecken.symbolication.minidump.unwind.win`.
+_WIN: Final = re.compile(
+    rb"STACK WIN +(?=4(?: +%(n)b){8} +1|0(?: +%(n)b){8} +[02-9])"
+    rb"([04]) +%(n)b +(%(n)b)(?: +%(n)b){2} +(%(n)b) .*" % {b"n": _HEX}
 )
-_INIT: Final = re.compile(rb"STACK CFI INIT (%b) (%b .*)" % (_NUMBER, _NUMBER))
-_CHANGE: Final = re.compile(rb"STACK CFI (%b) (.*)" % _NUMBER)
-_PACKED: Final = re.compile(rb"(-?%b) (.*)" % _NUMBER)
+# Frame data and FPO, the more precise one first.
+_WIN_KINDS: Final = (b"4", b"0")
 _WHOLE: Final = b"STACK "
+_WIN_START: Final = b"STACK WIN "
 _ADDRESS_END: Final = 1 << 32
 
+# Texts of the small steps from one address to the next, with the space after them.
+_SMALL: Final = 1 << 12
+_STEPS: Final = [b"%x " % step for step in range(_SMALL)]
 
-class CfiRecord(NamedTuple):
-    """Range [start, end) of code and its STACK records: lines as in a symbol file."""
 
-    start: int
-    end: int
-    lines: tuple[bytes, ...]
+class WinRecord(NamedTuple):
+    """STACK WIN record: its line, and the size of the function's parameters."""
+
+    line: bytes
+    parameter_bytes: int
+
+
+class UnwindRecords(NamedTuple):
+    """STACK records that apply at an offset: a WIN record, and the lines of an INIT record with its changes.
+
+    Either may be missing.
+    """
+
+    win: WinRecord | None
+    cfi: tuple[bytes, ...]
 
 
 class CfiScanner:
@@ -62,14 +89,17 @@ class CfiScanner:
 
     def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
-        # Key and place of each record.
+        # Key, size of the range, and place of each record.
         self._keys = array("I")
+        self._sizes = array("I")
         self._starts = array("Q")
         self._lengths = array("I")
         self._tail = b"\n"
-        # Record that has not ended yet, with its address.
+        # Range of the INIT record that has not ended yet: address and size. None outside of one.
+        self._range: tuple[int, int] | None = None
+        # Its packed lines, and the address of the last one.
         self._record: list[bytes] = []
-        self._address = 0
+        self._last = 0
         self._bytes = 0
         self.dropped: Counter[str] = Counter()
 
@@ -87,15 +117,20 @@ class CfiScanner:
         self._close()
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
-        """Yield first key and bytes of each page, not compressed; call it after `finish`."""
-        records, size = [], 0
-        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
-        for i in order:
-            records.append(i)
-            size += self._lengths[i]
-            if size >= PAGE_SIZE:
+        """Yield first key and bytes of each page, not compressed; call it after `finish`.
+
+        A lookup reads one page, so a record whose range reaches over other records stays with them.
+        """
+        records: list[int] = []
+        size = reach = 0
+        for i in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+            key = self._keys[i]
+            if (size >= PAGE_SIZE and key >= reach) or size >= MAX_PAGE:
                 yield self._page(records)
                 records, size = [], 0
+            records.append(i)
+            size += self._lengths[i]
+            reach = max(reach, key + (self._sizes[i] or 1))
         if records:
             yield self._page(records)
 
@@ -106,37 +141,67 @@ class CfiScanner:
     def _scan(self, text: bytes) -> None:
         """Add the records of complete lines, each with the newline before it."""
         begin = text.find(b"\nSTACK ")
-        while begin >= 0:
-            end = text.find(b"\nSTACK ", begin + 1)
-            block = text[begin : end if end >= 0 else len(text)]
-            # Other lines among STACK records do not count.
-            self._add(block.partition(b"\n")[2].partition(b"\n")[0].rstrip(b"\r"))
-            begin = end
-
-    def _add(self, line: bytes) -> None:
-        start = _START.match(b"\n" + line)
-        if not start:
-            if self._record and line.startswith(b"STACK CFI "):
-                self._record.append(line)
+        if begin < 0:
             return
-        self._close()
-        self._address = int(start[1], 16)
-        if self._address < _ADDRESS_END:
-            self._record = [line]
-        else:
-            self.dropped["STACK past 4 GiB"] += 1
+        if b"\r" in text:
+            text = text.replace(b"\r", b"")
+        lines = text[begin:].split(b"\nSTACK ")
+        # Other lines among STACK records do not count.
+        if text.count(b"\n", begin) >= len(lines):
+            lines = [line.partition(b"\n")[0] for line in lines]
+        self._add(lines[1:])
+
+    def _add(self, lines: Sequence[bytes]) -> None:
+        """Add the records of lines without their first word. Lines that are no records do not count."""
+        # A module has millions of changes, so the loop has local names and no call for each of them.
+        record, last = self._record, self._last
+        for line in lines:
+            try:
+                kind, word, rest = line.split(None, 2)
+                if kind == b"CFI" and word != b"INIT":
+                    address = int(word, 16)
+                    step = address - last
+                    record.append((_STEPS[step] if 0 <= step < _SMALL else _step(step)) + rest)
+                    last = address
+                    continue
+            except ValueError:
+                continue
+            self._close()
+            self._open(kind, line)
+            record, last = self._record, self._last
+        self._last = last
+        # An endless record would fill the memory. Cut off, it is still too long, and dropped.
+        if sum(map(len, record)) > MAX_RECORD:
+            record[:] = [b"".join(record)[: MAX_RECORD + 1]]
+
+    def _open(self, kind: bytes, line: bytes) -> None:
+        """Begin a record with its first line."""
+        with suppress(ValueError):
+            if kind == b"CFI":
+                _, _, address, size, rules = line.split(None, 4)
+                start, length = _hex(address), _hex(size)
+                self._range, self._last = (start, length), start
+                self._record.append(b"%x %b" % (length, rules))
+            elif kind == b"WIN":
+                _, _, address, size, _ = line.split(None, 4)
+                self._store(_hex(address), _hex(size), _WHOLE + line)
 
     def _close(self) -> None:
-        lines, self._record = self._record, []
-        text = pack(lines)
-        if not lines:
-            return
-        if len(text) > MAX_RECORD:
+        """End the record that has not ended yet. Changes without an INIT record do not count."""
+        if self._range:
+            self._store(*self._range, b"\n".join(self._record))
+        self._range, self._record, self._last = None, [], 0
+
+    def _store(self, address: int, size: int, text: bytes) -> None:
+        if address >= _ADDRESS_END:
+            self.dropped["STACK past 4 GiB"] += 1
+        elif len(text) > MAX_RECORD:
             self.dropped[f"STACK record of more than {MAX_RECORD} bytes"] += 1
         elif len(self._keys) >= MAX_RECORDS:
             self.dropped[f"STACK record after the first {MAX_RECORDS}"] += 1
         else:
-            self._keys.append(self._address)
+            self._keys.append(address)
+            self._sizes.append(size)
             self._starts.append(self._bytes)
             self._lengths.append(len(text))
             self._bytes += self._spool.write(text)
@@ -146,19 +211,23 @@ class CfiScanner:
         return self._spool.read(length)
 
 
-def pack(lines: list[bytes]) -> bytes:
-    """Return the lines of one record in the form of a page."""
-    init = _INIT.fullmatch(lines[0]) if lines else None
-    changes = [_CHANGE.fullmatch(line) for line in lines[1:]]
-    if not init or not all(changes):
-        return b"\n".join(lines)
-    packed, before = [init[2]], int(init[1], 16)
-    for change in changes:
-        assert change
-        address = int(change[1], 16)
-        packed.append(b"%b %b" % (_signed_hex(address - before), change[2]))
-        before = address
-    return b"\n".join(packed)
+def _hex(word: bytes) -> int:
+    """Return a hexadecimal number, that of an address without a bound or a size. Raises ValueError."""
+    # int() takes signs and underscores, too.
+    if not word.isalnum():
+        raise ValueError(word)
+    return int(word, 16)
+
+
+def _step(step: int) -> bytes:
+    """Return the text of the difference of two addresses, with a space. Raises ValueError for a large one."""
+    if abs(step) >= _ADDRESS_END:
+        raise ValueError(step)
+    return b"%b " % _signed_hex(step)
+
+
+def _signed_hex(number: int) -> bytes:
+    return b"%x" % number if number >= 0 else b"-%x" % -number
 
 
 def expand(text: bytes, address: int) -> list[bytes]:
@@ -176,21 +245,43 @@ def expand(text: bytes, address: int) -> list[bytes]:
     return lines
 
 
-def find(page: Page, offset: int) -> CfiRecord | None:
-    """Return what a page of the CFI section says of a module offset: the last record that covers it.
+def find(page: Page, offset: int, *, has_win: bool = True) -> UnwindRecords:
+    """Return the records that apply at a module offset, among the last LOOK_BACK records up to it.
 
-    Of the changes inside the range, only those up to the offset are returned. Raises MalformedPageFile.
+    They are those that rust-minidump uses. A WIN record ends where the next one of its type begins, of
+    several at one address the first one counts, and frame data is preferred to FPO. Without `has_win`, WIN
+    records are not searched, which is faster. Raises MalformedPageFile.
     """
-    for i in range(bisect_right(page.keys, offset) - 1, -1, -1):
-        lines = expand(page.record(i), page.keys[i])
-        start = _START.match(b"\n" + lines[0])
-        if not start:
-            raise MalformedPageFile(f"not a STACK record: {lines[0][:80]!r}")
-        end = page.keys[i] + int(start[2], 16)
-        if offset < end:
-            inside = (line for line in lines[1:] if _address(line) <= offset)
-            return CfiRecord(page.keys[i], end, (lines[0], *inside))
-    return None
+    cfi: tuple[bytes, ...] = ()
+    wins: dict[bytes, tuple[int, re.Match[bytes]]] = {}
+    last = bisect_right(page.keys, offset) - 1
+    for i in range(last, max(-1, last - LOOK_BACK), -1):
+        key, record = page.keys[i], page.record(i)
+        if record.startswith(_WIN_START):
+            win = _WIN.fullmatch(record) if has_win else None
+            if win and wins.setdefault(win[1], (key, win))[0] == key:
+                wins[win[1]] = key, win
+        elif not cfi and offset < key + _size(record):
+            cfi = _changes_up_to(expand(record, key), offset)
+        if cfi and not has_win:
+            break
+    covering = (wins[kind] for kind in _WIN_KINDS if kind in wins)
+    found = next((win for key, win in covering if offset < key + int(win[2], 16)), None)
+    return UnwindRecords(found and WinRecord(found[0], int(found[3], 16)), cfi)
+
+
+def _size(record: bytes) -> int:
+    """Return the size of the range of an INIT record. Raises MalformedPageFile."""
+    size = _SIZE.match(record)
+    if not size:
+        raise MalformedPageFile(f"not a STACK record: {record[:80]!r}")
+    return int(size[1], 16)
+
+
+def _changes_up_to(lines: list[bytes], offset: int) -> tuple[bytes, ...]:
+    """Return the INIT record and its changes up to an offset, by address."""
+    changes = ((_address(line), line) for line in lines[1:])
+    return (lines[0], *(line for _, line in sorted(change for change in changes if change[0] <= offset)))
 
 
 def _address(line: bytes) -> int:
@@ -198,7 +289,3 @@ def _address(line: bytes) -> int:
         return int(line.split(None, 3)[2], 16)
     except (ValueError, IndexError):
         return _ADDRESS_END
-
-
-def _signed_hex(number: int) -> bytes:
-    return b"%x" % number if number >= 0 else b"-%x" % -number

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
 from tecken.symbols.pagefile import cfi
-from tecken.symbols.pagefile.cfi import CfiRecord, expand, find, pack
-from tecken.symbols.pagefile.convert import PageFileWriter
+from tecken.symbols.pagefile.cfi import UnwindRecords, WinRecord, expand, find
+from tecken.symbols.pagefile.convert import PageFileWriter, symbol_file_text
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import decode, encode
 
@@ -18,6 +18,9 @@ INIT = b"STACK CFI INIT 1000 40 .cfa: $rsp 8 + .ra: .cfa -8 + ^"
 PUSH = b"STACK CFI 1001 .cfa: $rsp 16 +"
 MOVE = b"STACK CFI 1004 .cfa: $rbp 16 +"
 WIN = b"STACK WIN 4 2000 30 6 0 8 0 10 0 1 $T0 .raSearch ="
+
+
+NOTHING = UnwindRecords(None, ())
 
 
 class Converted:
@@ -30,24 +33,91 @@ class Converted:
         self.header = writer.finish()
         self.file = self.header.raw + pages.getvalue()
 
-    def at(self, offset: int) -> CfiRecord | None:
+    def at(self, offset: int, *, has_win: bool = True) -> UnwindRecords:
         number = self.header.page_for(Section.CFI, offset)
-        return (
-            None
-            if number is None
-            else find(self.header.open(self.file[slice(*self.header.span(number))]), offset)
-        )
+        if number is None:
+            return NOTHING
+        return find(self.header.open(self.file[slice(*self.header.span(number))]), offset, has_win=has_win)
+
+    def text(self) -> bytes:
+        """Return the STACK records of the symbol file that is made from the page file."""
+        read = lambda spans: [self.file[slice(*span)] for span in spans]  # noqa: E731
+        return b"".join(b"".join(symbol_file_text(self.header, read)).partition(b"STACK ")[1:])
 
 
 def test_cfi_offset_has_its_record_and_the_changes_before_it() -> None:
     module = Converted(MODULE + b"\n".join((WIN, INIT, PUSH, MOVE, b"")))
-    assert module.at(0xFFF) is None
-    assert module.at(0x1000) == CfiRecord(0x1000, 0x1040, (INIT,))
-    assert module.at(0x1003) == CfiRecord(0x1000, 0x1040, (INIT, PUSH))
-    assert module.at(0x103F) == CfiRecord(0x1000, 0x1040, (INIT, PUSH, MOVE))
-    assert module.at(0x1040) is None
-    assert module.at(0x2005) == CfiRecord(0x2000, 0x2030, (WIN,))
-    assert module.at(0x2030) is None
+    assert module.at(0xFFF) == NOTHING
+    assert module.at(0x1000).cfi == (INIT,)
+    assert module.at(0x1003).cfi == (INIT, PUSH)
+    assert module.at(0x103F) == UnwindRecords(None, (INIT, PUSH, MOVE))
+    assert module.at(0x1040) == NOTHING
+    assert module.at(0x2005) == UnwindRecords(WinRecord(WIN, 8), ())
+    assert module.at(0x2005, has_win=False) == NOTHING
+    assert module.at(0x2030) == NOTHING
+
+
+def win(kind: int, start: int, size: int, parameters: int = 0) -> bytes:
+    program = b"1 $T0 .raSearch =" if kind == 4 else b"0 1"
+    return b"STACK WIN %x %x %x 0 0 %x 0 0 0 %b" % (kind, start, size, parameters, program)
+
+
+def find_wins(*lines: bytes) -> dict[int, bytes]:
+    """Return the WIN record at each offset that has one."""
+    module = Converted(MODULE + b"\n".join((*lines, b"")))
+    found = {offset: module.at(offset).win for offset in range(0x100, 0x200)}
+    return {offset: record.line for offset, record in found.items() if record}
+
+
+def test_find_frame_data_is_preferred_to_fpo() -> None:
+    fpo, data = win(0, 0x100, 0x20, 4), win(4, 0x110, 8)
+    found = find_wins(fpo, data)
+    assert found == dict.fromkeys(range(0x100, 0x120), fpo) | dict.fromkeys(range(0x110, 0x118), data)
+
+
+def test_find_win_record_ends_where_the_next_one_of_its_type_begins() -> None:
+    whole, inner = win(4, 0x100, 0x40), win(4, 0x108, 8)
+    assert find_wins(whole, inner) == dict.fromkeys(range(0x100, 0x108), whole) | dict.fromkeys(
+        range(0x108, 0x110), inner
+    )
+
+
+def test_find_first_win_record_of_one_address_counts() -> None:
+    first = win(4, 0x100, 8, 12)
+    assert find_wins(first, win(4, 0x100, 8, 16)) == dict.fromkeys(range(0x100, 0x108), first)
+
+
+def test_find_win_record_whose_type_and_flag_differ_does_not_count() -> None:
+    without_program = win(4, 0x100, 8).replace(b" 1 $T0", b" 0 $T0")
+    assert find_wins(without_program, win(0, 0x110, 8).replace(b"0 1", b"1 1"), win(3, 0x120, 8)) == {}
+
+
+def test_find_init_record_around_others_is_found() -> None:
+    outer, inner = b"STACK CFI INIT 1000 100 outer", b"STACK CFI INIT 1010 8 inner"
+    module = Converted(MODULE + b"\n".join((outer, inner, b"")))
+    assert [module.at(offset).cfi for offset in (0x100F, 0x1017, 0x1018)] == [(outer,), (inner,), (outer,)]
+
+
+def test_find_changes_in_any_order_are_sorted() -> None:
+    late, early = b"STACK CFI 1008 late", b"STACK CFI 1004 early"
+    module = Converted(MODULE + b"\n".join((INIT, late, early, b"")))
+    assert module.at(0x1010).cfi == (INIT, early, late)
+    assert module.at(0x1005).cfi == (INIT, early)
+
+
+def test_find_record_over_many_pages_is_found_on_each() -> None:
+    filler = b"x" * 1000
+    outer = b"STACK CFI INIT 1000 40 outer"
+    others = (b"STACK CFI INIT %x 0 %b" % (0x1001 + i, filler) for i in range(0x30))
+    module = Converted(MODULE + b"\n".join((outer, *others, b"STACK CFI INIT 2000 10 %b" % filler, b"")))
+    assert module.at(0x1010).cfi == (outer,)
+    assert len(module.header.pages(Section.CFI)) == 2
+
+
+def test_cfi_hostile_ranges_are_cut_into_bounded_pages() -> None:
+    lines = (b"STACK CFI INIT %x ffffffff %b\n" % (i, b"x" * 1000) for i in range(600))
+    header = Converted(MODULE + b"".join(lines)).header
+    assert len(header.pages(Section.CFI)) == 3
 
 
 def test_cfi_symbols_are_those_of_a_page_file_without_it() -> None:
@@ -63,8 +133,7 @@ def test_cfi_symbols_are_those_of_a_page_file_without_it() -> None:
 
 def test_cfi_other_lines_and_returns_do_not_count() -> None:
     lines = (INIT, b"FUNC 1 2 0 late", b"", PUSH, b"STACK CFI", b"STACK OTHER 1", b"")
-    record = Converted(MODULE + b"\r\n".join(lines)).at(0x1020)
-    assert record == CfiRecord(0x1000, 0x1040, (INIT, PUSH))
+    assert Converted(MODULE + b"\r\n".join(lines)).at(0x1020).cfi == (INIT, PUSH)
 
 
 def test_cfi_change_without_a_range_is_left_out() -> None:
@@ -96,30 +165,43 @@ def test_cfi_large_section_has_many_pages() -> None:
     module = Converted(MODULE + b"".join(lines), 1000)
     assert len(module.header.pages(Section.CFI)) > 5
     for start in range(16, 90_000, 1600):
-        record = module.at(start + 5)
-        assert record
-        assert (record.start, len(record.lines)) == (start, 2)
+        first, change = module.at(start + 5).cfi
+        assert first.startswith(b"STACK CFI INIT %x " % start)
+        assert change.startswith(b"STACK CFI %x " % (start + 1))
 
 
 ADDRESS = st.integers(0, 2**32 - 1)
-RULES = st.binary(max_size=20).map(lambda raw: raw.replace(b"\n", b"").replace(b"\r", b""))
+RULES = st.text(".:$ abcrs+-^0123456789", min_size=1, max_size=20).map(str.strip).filter(bool).map(str.encode)
 
 
-@given(ADDRESS, ADDRESS, RULES, st.lists(st.tuples(ADDRESS, RULES)))
-def test_pack_generated_records_are_expanded(
-    address: int, size: int, rules: bytes, changes: list[tuple[int, bytes]]
+@given(ADDRESS, ADDRESS, RULES, st.lists(st.tuples(ADDRESS, RULES)), st.integers(1, 100))
+@settings(deadline=None)
+def test_cfi_generated_records_are_kept(
+    address: int, size: int, rules: bytes, changes: list[tuple[int, bytes]], piece: int
 ) -> None:
-    lines = [b"STACK CFI INIT %x %x %b" % (address, size, rules)]
-    lines += [b"STACK CFI %x %b" % change for change in changes]
-    assert expand(pack(lines), address) == lines
+    lines = [b"STACK CFI INIT %x %x %b\n" % (address, size, rules)]
+    lines += [b"STACK CFI %x %b\n" % change for change in changes]
+    assert Converted(MODULE + b"".join(lines), piece).text() == b"".join(lines)
+
+
+def test_cfi_numbers_are_written_in_one_way() -> None:
+    module = Converted(MODULE + b"STACK CFI INIT 0A0  010 x\nSTACK CFI 000AB y  z\n" + WIN + b"\n")
+    assert module.text() == b"STACK CFI INIT a0 10 x\nSTACK CFI ab y  z\n" + WIN + b"\n"
 
 
 @pytest.mark.parametrize(
-    "lines", [[WIN], [b"STACK CFI INIT 01000 40 x"], [INIT, b"STACK CFI 01001 x"], [INIT, b"STACK CFI 1001"]]
+    "line", [b"CFI INIT 10", b"CFI INIT 1+0 8 x", b"CFI zz x", b"CFI 1fffffffff x", b"WIN 4"]
 )
-def test_pack_unusual_record_keeps_its_lines(lines: list[bytes]) -> None:
-    assert pack(lines) == b"\n".join(lines)
-    assert expand(pack(lines), 0x1000) == lines
+def test_cfi_line_that_is_no_record_is_left_out(line: bytes) -> None:
+    module = Converted(MODULE + b"\n".join((INIT, b"STACK " + line, WIN, b"")))
+    assert module.text() == INIT + b"\n" + WIN + b"\n"
+
+
+def test_expand_whole_lines_of_version_3_are_kept() -> None:
+    lines = [b"STACK CFI INIT 01000 40 x", b"STACK CFI 01001 x"]
+    assert expand(b"\n".join(lines), 0x1000) == lines
+    page = decode(encode([0x1000], [b"\n".join(lines)]))
+    assert find(page, 0x1002).cfi == tuple(lines)
 
 
 @given(
