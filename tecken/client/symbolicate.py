@@ -1,25 +1,31 @@
 """The command `tecken-symbolicate`, which sends crash reports to a server and prints their functions.
 
-It is `POST /symbolicate/text` (docs/api.md) with clear errors and an exit status.
+It is `POST /symbolicate/text` or, for a minidump, `POST /process/minidump` (docs/api.md), with clear errors
+and an exit status.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile
+from typing import BinaryIO, Final
 
 import httpx
 
 from tecken.client import __version__
+from tecken.client.exchange import Busy, NoServer, Refused, exchange, is_page, open_client, print_remark
+from tecken.client.minidump import HEAD_BYTES, find_encoding, process_minidump
 from tecken.client.report import make_printable, print_lines
-from tecken.client.site import AUTHORITY_HINT, UNTRUSTED, load_authorities, parse_retry_after
+from tecken.client.uploads import CHUNK_BYTES
 from tecken.errors import redact_url
+from tecken.symbolication.minidump.text import format_minidump
 
 PATH: Final = "symbolicate/text"
 STANDARD_INPUT: Final = Path("-")
@@ -28,18 +34,17 @@ SOME_FAILED: Final = 1
 USAGE: Final = 2
 # EX_TEMPFAIL of sysexits.h.
 TEMPORARY: Final = 75
-# That of the server (`symbolicate_max_body_bytes`), unless an operator has changed it.
+# Of a text: that of the server (`symbolicate_max_body_bytes`), unless an operator has changed it.
 MAX_BYTES: Final = 10 << 20
-# The server answers within `symbolicate_deadline_seconds` and the time for its lookups.
-TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0, read=120.0)
-ATTEMPTS: Final = 3
-# Seconds. With a longer Retry-After the program gives up.
-MAX_PAUSE: Final = 30.0
-BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+# Of a minidump on standard input, which needs a copy on the disk (`minidump_max_bytes`).
+MAX_INPUT_BYTES: Final = 256 << 20
 EPILOG: Final = """\
 Without a FILE, or with -, the report is read from standard input: tecken-symbolicate < crash.txt
 
-The report can be of a sanitizer, Android, coredumpctl, gdb, LLDB, WinDbg, perf script, the kernel, Rust,
+A minidump (.dmp, also compressed with gzip or zstd) is sent to the server, which walks its stacks and deletes
+it afterwards. The text has the crash, the thread that crashed, a line for each other thread, and the modules.
+
+A text can be of a sanitizer, Android, coredumpctl, gdb, LLDB, WinDbg, perf script, the kernel, Rust,
 Java, Apple, Firefox, Chromium, Sentry, minidump-stackwalk and others; the server recognizes it. No token is
 needed.
 
@@ -51,128 +56,105 @@ exit status:
 """
 
 
-class Refused(Exception):
-    """Error for a report that the server does not accept. The text has the reason."""
-
-
-class NoServer(Exception):
-    """Error for an address at which no Tecken server is, or one whose certificate is not trusted."""
-
-
-class Busy(Exception):
-    """Error for a server that is unreachable, or has no time for the request."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Symbolicate each file and print the results. Return the exit status."""
     make_printable(sys.stdout, sys.stderr)
     options = _options(arguments)
     status = DONE
-    headers = {
-        "User-Agent": f"tecken-symbolicate/{__version__}",
-        "Accept": "application/json" if options.json else "text/plain",
-        "Content-Type": "text/plain",
-    }
     has_titles = len(options.files) > 1 and not options.json
     try:
-        with httpx.Client(headers=headers, timeout=TIMEOUT, verify=load_authorities()) as client:
+        with open_client() as client:
             for path in options.files:
                 try:
-                    answer = _symbolicate(client, options.url, _read(path))
+                    answer = _symbolicate(client, options, path)
                 except (Refused, OSError) as error:
-                    _print_error(f"{_name(path)}: {error}" if isinstance(error, Refused) else str(error))
+                    print_remark(f"{_name(path)}: {error}" if isinstance(error, Refused) else str(error))
                     status = SOME_FAILED
                 else:
                     print_lines(f"==> {_name(path)} <==\n{answer}" if has_titles else answer)
     except NoServer as error:
-        _print_error(str(error))
+        print_remark(str(error))
         return USAGE
     except (Busy, KeyboardInterrupt) as error:
-        _print_error(str(error) or "interrupted")
+        print_remark(str(error) or "interrupted")
         return TEMPORARY
     return status
 
 
-def _read(path: Path) -> bytes:
-    """Return the content of a file. Raises Refused for one that is too large, and OSError."""
-    if path == STANDARD_INPUT:
-        if sys.stdin.isatty():
-            _print_error("reads a crash report from the terminal; end it with Ctrl-D")
-        content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise Refused(f"larger than {MAX_BYTES} bytes: send a text with the stacks and the modules only")
-    return content
-
-
-def _symbolicate(client: httpx.Client, url: str, content: bytes) -> str:
-    """Return the server's response to a report.
+def _symbolicate(client: httpx.Client, options: argparse.Namespace, path: Path) -> str:
+    """Return the text or the JSON of a file, which is a minidump or a text.
 
     Raises:
         Refused: The server does not accept it.
         NoServer: No Tecken server is at this address, or its certificate is not trusted.
         Busy: All attempts are used up.
+        OSError: The file cannot be read.
     """
+    with _open(path) as file:
+        encoding = find_encoding(file.read(HEAD_BYTES))
+        if encoding is not None:
+            report = process_minidump(client, options.url, file, encoding)
+            if options.json:
+                return json.dumps(report)
+            return format_minidump(report, site=options.url, all_threads=options.all_threads).rstrip("\n")
+        file.seek(0)
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Refused(f"larger than {MAX_BYTES} bytes: send a text with the stacks and the modules only")
+    return _symbolicate_text(
+        client, options.url, content, "application/json" if options.json else "text/plain"
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that can be read again from its start: of standard input a copy on the disk."""
+    if path != STANDARD_INPUT:
+        with path.open("rb") as file:
+            yield file
+        return
+    if sys.stdin.isatty():
+        print_remark("reads a crash report from the terminal; end it with Ctrl-D")
+    with TemporaryFile(prefix="tecken-symbolicate-") as copy:
+        while chunk := sys.stdin.buffer.read(CHUNK_BYTES):
+            copy.write(chunk)
+            if copy.tell() > MAX_INPUT_BYTES:
+                raise Refused(f"more than {MAX_INPUT_BYTES} bytes on standard input: give the name of a file")
+        copy.seek(0)
+        yield copy
+
+
+def _symbolicate_text(client: httpx.Client, url: str, content: bytes, content_type: str) -> str:
     address = f"{url.rstrip('/')}/{PATH}"
-    for attempt in range(1, ATTEMPTS + 1):
-        response = _post(client, address, content)
-        if response.status_code not in BUSY:
-            break
-        pause = parse_retry_after(response.headers.get("Retry-After"))
-        if attempt == ATTEMPTS or pause is None or pause > MAX_PAUSE:
-            raise Busy(_error(response))
-        _print_error(f"{_error(response)}; trying again in {pause:.0f} s")
-        time.sleep(pause)
-    if response.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-        raise Refused(_error(response))
-    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Busy(f"{redact_url(address)}: {response.status_code} {response.reason_phrase}")
-    if response.status_code != HTTPStatus.OK or "html" in response.headers.get("Content-Type", ""):
+    headers = {"Accept": content_type, "Content-Type": "text/plain"}
+    response = exchange(client, "POST", address, lambda: content, headers)
+    if response.status_code != HTTPStatus.OK or is_page(response):
         raise NoServer(f"{redact_url(address)}: no Tecken server answers there ({response.status_code})")
     return response.text.rstrip("\n")
-
-
-def _post(client: httpx.Client, address: str, content: bytes) -> httpx.Response:
-    try:
-        return client.post(address, content=content)
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise NoServer(f"{redact_url(address)}: {error}") from error
-    except httpx.TransportError as error:
-        if UNTRUSTED in str(error):
-            raise NoServer(f"{redact_url(address)}: {error}; {AUTHORITY_HINT}") from error
-        raise Busy(f"{redact_url(address)}: {str(error) or type(error).__name__}") from error
-
-
-def _error(response: httpx.Response) -> str:
-    """Return the text of an error, which is JSON with --json, and a line of text without."""
-    try:
-        document = response.json()
-    except ValueError:
-        return " ".join(response.text.split()) or response.reason_phrase
-    return str(document.get("error", document)) if isinstance(document, dict) else str(document)
 
 
 def _name(path: Path) -> str:
     return "standard input" if path == STANDARD_INPUT else str(path)
 
 
-def _print_error(message: str) -> None:
-    print(f"tecken-symbolicate: {message}", file=sys.stderr)
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "tecken-symbolicate",
-        description="Print the functions, files and lines of a crash report.",
+        description="Print the functions, files and lines of a crash report or a minidump.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("files", nargs="*", type=Path, metavar="FILE", help="a crash report, log or debugger's output")
+    add(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="a minidump, crash report, log or debugger's output",
+    )
     add("--url", default=os.environ.get("TECKEN_URL"), help="the server (default: TECKEN_URL)")
     add("--json", action="store_true", help="print the server's JSON instead of text")
+    add("--all-threads", action="store_true", help="print all threads and modules of a minidump in full")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
     if not options.url:

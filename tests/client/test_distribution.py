@@ -156,3 +156,15 @@ def test_file_of_the_site_names_what_a_compressed_pdb_needs(tmp_path: Path) -> N
     checked = run(*python, "check", str(NATIVE / "packed.pdb"), cwd=tmp_path)
     assert "install the package zstandard" in checked.stderr
     assert "Traceback" not in checked.stderr
+
+
+def test_file_of_the_site_has_the_client_for_crash_reports(tmp_path: Path) -> None:
+    (tmp_path / "tecken-upload.pyz").write_bytes(program.build(BASE_DIR))
+    code = """
+import sys
+sys.path.insert(0, "tecken-upload.pyz")
+from tecken.client.symbolicate import main
+main(["--help"])
+"""
+    shown = run(sys.executable, "-I", "-S", "-c", code, cwd=tmp_path)
+    assert shown.stdout.startswith("usage: tecken-symbolicate"), shown.stderr

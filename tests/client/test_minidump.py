@@ -1,0 +1,163 @@
+"""Minidumps that `tecken-symbolicate` sends."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tecken.client import minidump, symbolicate
+from tecken.client.minidump import find_encoding
+from tecken.client.symbolicate import DONE, SOME_FAILED, TEMPORARY, USAGE, main
+from tests.client.server import Reply, SymbolServer
+from tests.symbolication.minidump.reports import crash_report
+
+pytest_plugins = ["tests.client.site"]
+POST = "POST /process/minidump"
+NAME = "cGFzc3dvcmRwYXNzd29yZA"
+GET = f"GET /process/minidump/{NAME}"
+DUMP = b"MDMP\x93\xa7" + bytes(range(256)) * 40
+NOT_READY = Reply(202, {"id": NAME, "state": "running", "url": "http://other/"}, {"Retry-After": "0"})
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    path = tmp_path / "crash.dmp"
+    path.write_bytes(DUMP)
+    return path
+
+
+def test_minidump_is_sent_and_its_text_printed(server: SymbolServer, dump: Path, capsys: Output) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    assert main([str(dump)]) == DONE
+    output = capsys.readouterr()
+    assert output.out.startswith("shop crashed in abort, called from check_total (total.h:7)")
+    assert "\n  Thread 0 worker, id 4712: poll\n" in output.out
+    assert f"tecken-upload --url {server.url} FILE" in output.out
+    assert output.err == ""
+    request = server.only(POST)
+    assert request.body == DUMP
+    assert "Content-Encoding" not in request.headers
+
+
+def test_minidump_with_all_threads_has_their_frames(server: SymbolServer, dump: Path, capsys: Output) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    assert main(["--all-threads", str(dump)]) == DONE
+    assert "#0   libc.so.6!poll (context)" in capsys.readouterr().out
+
+
+def test_minidump_as_json_is_the_report(server: SymbolServer, dump: Path, capsys: Output) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    assert main(["--json", str(dump)]) == DONE
+    assert json.loads(capsys.readouterr().out) == crash_report()
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_compressed_minidump_is_sent_as_it_is(
+    server: SymbolServer, tmp_path: Path, encoding: str, pack: object
+) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    (tmp_path / "crash.dmp.packed").write_bytes(pack(DUMP))  # type: ignore[operator]
+    assert main([str(tmp_path / "crash.dmp.packed")]) == DONE
+    request = server.only(POST)
+    assert request.headers["Content-Encoding"] == encoding
+    assert request.body == pack(DUMP)  # type: ignore[operator]
+
+
+def test_minidump_on_standard_input_is_sent(server: SymbolServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(DUMP)))
+    assert main([]) == DONE
+    assert server.only(POST).body == DUMP
+
+
+def test_standard_input_that_is_too_large_is_status_1(
+    server: SymbolServer, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr(symbolicate, "MAX_INPUT_BYTES", 100)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(DUMP)))
+    assert main([]) == SOME_FAILED
+    assert "give the name of a file" in capsys.readouterr().err
+    assert server.requests == {}
+
+
+def test_result_that_is_not_ready_is_polled(server: SymbolServer, dump: Path, capsys: Output) -> None:
+    server.script[POST] = NOT_READY
+    server.script[GET] = [
+        NOT_READY,
+        Reply(503, {"error": "Busy"}, {"Retry-After": "0"}),
+        Reply(said={"pid": 1}),
+    ]
+    assert main([str(dump)]) == DONE
+    output = capsys.readouterr()
+    assert output.out.startswith("The dump has no crash.")
+    assert "not ready yet" in output.err
+    assert len(server.requests[GET]) == 3
+
+
+def test_result_that_does_not_come_is_status_75_with_its_address(
+    server: SymbolServer, dump: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minidump, "DEADLINE", -1.0)
+    server.script[POST] = NOT_READY
+    assert main([str(dump)]) == TEMPORARY
+    assert f"{server.url}/process/minidump/{NAME}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "error"),
+    [
+        (Reply(400, {"error": "No minidump: it has no streams"}), SOME_FAILED, "it has no streams"),
+        (Reply(413, {"error": "The dump is larger than 5 bytes"}), SOME_FAILED, "larger than 5 bytes"),
+        (Reply(429, {"error": "Too many requests"}, {"Retry-After": "3600"}), TEMPORARY, "Too many requests"),
+        (Reply(500, {"error": "Failed"}), TEMPORARY, "500"),
+        (Reply(404, {"error": "Not Found"}), USAGE, "it processes no minidumps"),
+        (Reply(200, b"<html>", {"Content-Type": "text/html"}), USAGE, "no Tecken server answers there"),
+        (Reply(202, {"id": "../../"}), USAGE, "no Tecken server answers there"),
+    ],
+)
+def test_minidump_that_is_not_processed_has_a_status_and_an_error(
+    server: SymbolServer, dump: Path, capsys: Output, reply: Reply, status: int, error: str
+) -> None:
+    server.script[POST] = reply
+    assert main([str(dump)]) == status
+    assert error in capsys.readouterr().err
+
+
+def test_result_that_has_expired_is_status_1(server: SymbolServer, dump: Path, capsys: Output) -> None:
+    server.script[POST] = NOT_READY
+    server.script[GET] = Reply(404, {"error": "This result has expired"})
+    assert main([str(dump)]) == SOME_FAILED
+    assert "This result has expired: send it again" in capsys.readouterr().err
+
+
+def test_minidump_that_fails_does_not_stop_the_others(
+    server: SymbolServer, dump: Path, tmp_path: Path, capsys: Output
+) -> None:
+    server.script[POST] = Reply(400, {"error": "No minidump"})
+    server.script["POST /symbolicate/text"] = Reply(said=b"Kind: gdb\n")
+    (tmp_path / "crash.txt").write_text("a crash")
+    assert main([str(dump), str(tmp_path / "crash.txt")]) == SOME_FAILED
+    assert capsys.readouterr().out.endswith("Kind: gdb\n")
+
+
+OTHERS = {
+    "empty": b"",
+    "short": b"MDM",
+    "text": b"a crash",
+    "gzip": gzip.compress(b"a crash"),
+    "zstd": zstandard.compress(b"a crash"),
+    "broken gzip": b"\x1f\x8bx",
+    "broken zstd": b"(\xb5/\xfdx",
+}
+
+
+@pytest.mark.parametrize("head", OTHERS.values(), ids=OTHERS)
+def test_other_files_are_no_minidumps(head: bytes) -> None:
+    assert find_encoding(head) is None
