@@ -1,12 +1,13 @@
 """Minidump of an ELF core that qemu-user writes for a program of another processor.
 
-Only what a walk needs is converted: threads with their registers, 32 KiB of each stack, modules with their build
-ids, and the signal. Layouts: `elf_prstatus` of Linux, and Breakpad's `minidump_format.h`.
+Only what a walk needs is converted: threads with their registers, 32 KiB of each stack, modules with their
+build ids, and the signal. Layouts: `elf_prstatus` of Linux, and Breakpad's `minidump_format.h`.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,9 @@ def convert(core: bytes, modules: list[tuple[int, Path]]) -> bytes:
     contexts = []
     for status in statuses:
         thread_id = struct.unpack_from("<I", status, processor.pid_at)[0]
-        values = struct.unpack_from(f"<{processor.registers}{'Q' if processor.is_64 else 'I'}", status, processor.registers_at)
+        values = struct.unpack_from(
+            f"<{processor.registers}{'Q' if processor.is_64 else 'I'}", status, processor.registers_at
+        )
         context = writer.add(_context(processor, values))
         contexts.append((thread_id, context))
         stack = _stack(segments, values[processor.stack_pointer])
@@ -99,7 +102,7 @@ def _read_segments(core: bytes) -> tuple[list[Segment], bytes]:
     return segments, notes
 
 
-def _notes(raw: bytes):
+def _notes(raw: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 12 <= len(raw):
         name, size, kind = struct.unpack_from("<3I", raw, at)
@@ -138,7 +141,12 @@ def _module(writer: _Writer, address: int, path: Path) -> bytes:
     name = str(path).encode("utf-16-le")
     name_at = writer.add(struct.pack("<I", len(name)) + name + b"\0\0")[1]
     size = _image_bytes(image)
-    return struct.pack("<Q4I", address, size, 0, 0, name_at) + bytes(52) + struct.pack("<2I", *record) + bytes(24)
+    return (
+        struct.pack("<Q4I", address, size, 0, 0, name_at)
+        + bytes(52)
+        + struct.pack("<2I", *record)
+        + bytes(24)
+    )
 
 
 def _image_bytes(image: bytes) -> int:

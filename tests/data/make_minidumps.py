@@ -1,6 +1,6 @@
-"""Makes the minidumps and symbol files in `minidumps/`: crashes of C++ and Rust programs, for several processors.
+"""Make the minidumps and symbol files in `minidumps/`: crashes of programs on several processors.
 
-    python tests/data/make_minidumps.py --breakpad DIRECTORY [--dump-syms PROGRAM]
+    python -m tests.data.make_minidumps --breakpad DIRECTORY [--dump-syms PROGRAM]
 
 DIRECTORY has Breakpad's sources with `third_party/lss` in or beside it (npm `minidump` 0.26.0: `deps/`). The
 programs run with an empty environment and below /build, because a minidump contains both.
@@ -19,13 +19,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from core_to_minidump import AT_BASE, AT_PHDR, MODULES, auxiliary_vector, convert
+from tests.data.core_to_minidump import AT_BASE, AT_PHDR, MODULES, auxiliary_vector, convert
 
 HERE = Path(__file__).parent / "minidumps"
 SOURCES = HERE / "src"
 BUILD = Path("/build/minidumps")
 FLAGS = [
-    "-g", "-O2", "-fomit-frame-pointer", "-fno-stack-protector", "-std=gnu++20", "-Wl,--build-id=sha1", "-pthread",
+    "-g", "-O2", "-fomit-frame-pointer", "-fno-stack-protector", "-std=gnu++20", "-Wl,--build-id=sha1",
+    "-pthread",
     f"-ffile-prefix-map={SOURCES}=/build/minidumps",
 ]  # fmt: skip
 WAYS = ["write-null", "jump-null", "overflow", "deep", "smash", "abort", "divide", "trap"]
@@ -33,7 +34,7 @@ RUST_WAYS = ["panic", "read"]
 
 
 class Target(NamedTuple):
-    """Processor: its compiler, and the options with which its programs find the libraries of the cross compiler."""
+    """Processor: its compiler, and the options with which its programs find their libraries."""
 
     name: str
     compiler: str
@@ -59,7 +60,8 @@ EMULATED = {"arm64": "aarch64-linux-gnu", "arm": "arm-linux-gnueabihf"}
 IMPORTS = {
     "kernel32": [
         "CreateThread", "CreateFileA", "GetCurrentProcess", "GetCurrentProcessId", "GetCurrentThreadId",
-        "GetCommandLineA", "ExitProcess", "Sleep", "SetLastError", "RaiseException", "SetUnhandledExceptionFilter",
+        "GetCommandLineA", "ExitProcess", "Sleep", "SetLastError", "RaiseException",
+        "SetUnhandledExceptionFilter",
     ],
     "dbghelp": ["MiniDumpWriteDump"],
 }  # fmt: skip
@@ -68,7 +70,9 @@ EMULATORS = {"arm64": "qemu-aarch64", "arm": "qemu-arm"}
 
 def main() -> int:
     """Make everything again."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--breakpad", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--dump-syms", default="dump_syms", metavar="PROGRAM")
     options = parser.parse_args()
@@ -101,7 +105,13 @@ def make_cpp(target: Target, breakpad: Path, dump_syms: str) -> None:
 def make_rust(dump_syms: str) -> None:
     """Write the dumps of the Rust program."""
     program, handler = BUILD / "panic", BUILD / "handler-amd64.so"
-    flags = ["-g", "-Copt-level=2", "-Cpanic=abort", "-Clto=fat", f"--remap-path-prefix={SOURCES}=/build/minidumps"]
+    flags = [
+        "-g",
+        "-Copt-level=2",
+        "-Cpanic=abort",
+        "-Clto=fat",
+        f"--remap-path-prefix={SOURCES}=/build/minidumps",
+    ]
     run("rustc", *flags, "-o", program, SOURCES / "panic.rs")
     for way in RUST_WAYS:
         crash(program, way, handler, f"rust-{way}")
@@ -125,7 +135,9 @@ def crash(program: Path, way: str, handler: Path, name: str) -> None:
     folder = BUILD / "dumps"
     folder.mkdir(exist_ok=True)
     environment = {"LD_PRELOAD": str(handler), "MINIDUMP_DIRECTORY": str(folder)}
-    done = subprocess.run([program, way], env=environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(
+        [program, way], env=environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     assert done.returncode < 0, f"{program} {way} did not crash"
     (dump,) = folder.glob("*.dmp")
     pack(dump, f"{name}.dmp.zst")
@@ -138,9 +150,23 @@ def make_emulated(processor: str, triplet: str, dump_syms: str) -> None:
     program = folder / "crash"
     run(f"{triplet}-g++", *FLAGS, "-o", program, SOURCES / "crash.cc")
     for way in WAYS:
-        command = [EMULATORS[processor], "-L", f"/usr/{triplet}", "-E", "LD_DEBUG=files", program, way]
+        command: list[str | Path] = [
+            EMULATORS[processor],
+            "-L",
+            f"/usr/{triplet}",
+            "-E",
+            "LD_DEBUG=files",
+            program,
+            way,
+        ]
         done = subprocess.run(
-            command, cwd=folder, env={"PATH": os.environ["PATH"]}, check=False, capture_output=True, text=True, preexec_fn=allow_core
+            command,
+            cwd=folder,
+            env={"PATH": os.environ["PATH"]},
+            check=False,
+            capture_output=True,
+            text=True,
+            preexec_fn=allow_core,
         )
         cores = list(folder.glob("*.core"))
         if not cores:
@@ -162,7 +188,7 @@ def allow_core() -> None:
 
 
 def find_modules(core: bytes, log: str, program: Path, root: str) -> list[tuple[int, Path]]:
-    """Return the modules of a core with their addresses: program and linker, and those in the linker's log."""
+    """Return the modules of a core with their addresses: program, linker, and those in the linker's log."""
     vector = auxiliary_vector(core)
     image = program.read_bytes()
     interpreter = image[image.index(b"/lib/ld-") :].partition(b"\0")[0].decode()
@@ -188,12 +214,19 @@ def make_windows(dump_syms: str) -> None:
     linking = ["/debug", "/pdb:windows.pdb", "/entry:start", "/subsystem:console", "/nodefaultlib"]
     libraries = [f"{library}.lib" for library in IMPORTS]
     run("lld-link", *linking, "/out:windows.exe", "windows.obj", *libraries, cwd=folder)
-    environment = {"PATH": os.environ["PATH"], "WINEPREFIX": str(BUILD / "wine"), "WINEDEBUG": "-all", "USER": "user"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "WINEPREFIX": str(BUILD / "wine"),
+        "WINEDEBUG": "-all",
+        "USER": "user",
+    }
     for way in ["deep", "jump-null", "raise"]:
         command = ["wine", "windows.exe", way[0]]
         # Wine prepares its folder in the first run, which may fail.
         for _ in range(2):
-            subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, timeout=120)
+            subprocess.run(
+                command, cwd=folder, env=environment, check=False, capture_output=True, timeout=120
+            )
         dump = folder / "windows.dmp"
         dump.write_bytes(name_program(dump.read_bytes(), (folder / "windows.exe").read_bytes()))
         pack(dump, f"windows-{way}.dmp.zst")
@@ -226,7 +259,9 @@ def pack(dump: Path, name: str) -> None:
 
 def run(*command: object, cwd: Path | None = None) -> None:
     """Run a command; its output is shown if it fails."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, check=False, capture_output=True, text=True
+    )
     if done.returncode:
         print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr)
         raise SystemExit(f"failed: {' '.join(map(str, command))}")

@@ -1,0 +1,59 @@
+"""Reports of real dumps are those of minidump-stackwalk, frame by frame."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.oracle import minidumps
+from tests.oracle.minidumps import DUMPS, EXPECTED, UnwoundModule, comparable, differences
+
+STACKWALK = minidumps.find_stackwalk()
+
+
+@cache
+def expected() -> dict[str, minidumps.Report]:
+    reports: dict[str, minidumps.Report] = orjson.loads(minidumps.unpack(EXPECTED))
+    return reports
+
+
+@cache
+def symbol_files() -> minidumps.SymbolFiles:
+    return minidumps.read_symbols()
+
+
+@cache
+def modules() -> dict[tuple[str, str], UnwoundModule]:
+    return {key: UnwoundModule(sym) for key, sym in symbol_files().items()}
+
+
+@cache
+def report_of(name: str) -> minidumps.Report:
+    return minidumps.report_of(minidumps.read_dump(name), modules())
+
+
+@pytest.mark.parametrize("name", DUMPS)
+def test_report_of_a_crash_is_that_of_stackwalk(name: str) -> None:
+    ours = orjson.loads(orjson.dumps(comparable(report_of(name))))
+
+    assert list(differences(ours, expected()[name])) == []
+
+
+@pytest.mark.parametrize("name", DUMPS)
+@pytest.mark.skipif(not STACKWALK, reason="cargo install minidump-stackwalk --version 0.27.0")
+def test_expected_report_is_what_stackwalk_prints_here(name: str, tmp_path: Path) -> None:
+    assert STACKWALK
+    theirs = minidumps.run_stackwalk(STACKWALK, minidumps.read_dump(name), symbol_files(), tmp_path)
+
+    assert list(differences(comparable(theirs), expected()[name])) == []
+
+
+def test_expected_reports_cover_every_way_to_find_a_frame() -> None:
+    threads = [thread for report in expected().values() for thread in report["threads"]]
+
+    assert {frame["trust"] for thread in threads for frame in thread["frames"]} == {
+        "context", "cfi", "frame_pointer", "scan",
+    }  # fmt: skip
