@@ -14,9 +14,11 @@ _PROC_STATUS: Final = 0x4767_0004
 _LSB_RELEASE: Final = 0x4767_0005
 _MAPS: Final = 0x4767_0009
 _PROC_LIMITS: Final = 0x4D7A_0003
+# What is read of other files is in their first lines.
+MAX_FILE_BYTES: Final = 64 << 10
 # Linux allows a process 65,530 mappings, of about 100 bytes each.
-MAX_FILE_BYTES: Final = 16 << 20
-MAX_LIMITS: Final = 100
+MAX_MAPS_BYTES: Final = 16 << 20
+MAX_MAPPINGS: Final = 1 << 17
 _MICROCODE: Final = re.compile(r"0x([0-9A-Fa-f]{1,16})")
 _MAPPING: Final = re.compile(
     rb"[0-9a-fA-F]+-[0-9a-fA-F]+ [-rwxsp]+ [0-9a-fA-F]+ [0-9a-fA-F]+:[0-9a-fA-F]+ [0-9]+ .*"
@@ -61,17 +63,18 @@ def read_release(dump: DumpBytes) -> dict[str, str] | None:
 
 
 def count_mappings(dump: DumpBytes) -> int | None:
-    """Return the number of lines of /proc/<pid>/maps; None if one of them is none."""
-    content = _file(dump, _MAPS, "/proc/<pid>/maps")
-    if content is None:
-        return None
-    lines = content.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    if all(map(_MAPPING.fullmatch, lines)):
-        return len(lines)
-    dump.warn("cannot count the mappings: /proc/<pid>/maps has a line of another form")
-    return None
+    """Return the number of lines of /proc/<pid>/maps; None if one of them is no mapping."""
+    return dump.read_stream(_MAPS, "copy of /proc/<pid>/maps", _count_mappings, None)
+
+
+def _count_mappings(stream: memoryview) -> int:
+    content = bytes(stream[:MAX_MAPS_BYTES])
+    if len(stream) > MAX_MAPS_BYTES or content.count(b"\n") > MAX_MAPPINGS:
+        raise Malformed(f"it has more than {MAX_MAPPINGS} lines or {MAX_MAPS_BYTES} bytes")
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
+    if not all(map(_MAPPING.fullmatch, lines)):
+        raise Malformed("one of its lines is no mapping")
+    return len(lines)
 
 
 def read_limits(dump: DumpBytes) -> dict[str, object] | None:
@@ -79,7 +82,7 @@ def read_limits(dump: DumpBytes) -> dict[str, object] | None:
     content = _file(dump, _PROC_LIMITS, "/proc/<pid>/limits")
     if content is None:
         return None
-    lines = [line for line in content[: MAX_LIMITS * 200].split(b"\n") if line]
+    lines = [line for line in content.split(b"\n") if line]
     limits = {}
     for line in lines[1:]:
         columns = [column for column in str(line, "utf-8", "replace").split("  ") if column]
@@ -103,13 +106,7 @@ def _limit(text: str) -> str | int:
 
 
 def _file(dump: DumpBytes, kind: int, name: str) -> bytes | None:
-    return dump.read_stream(kind, f"copy of {name}", _content, None)
-
-
-def _content(stream: memoryview) -> bytes:
-    if len(stream) > MAX_FILE_BYTES:
-        raise Malformed(f"its {len(stream)} bytes are more than {MAX_FILE_BYTES}")
-    return bytes(stream)
+    return dump.read_stream(kind, f"copy of {name}", lambda stream: bytes(stream[:MAX_FILE_BYTES]), None)
 
 
 def _pairs(content: bytes, separator: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -52,13 +52,15 @@ def read_minidump(data: memoryview) -> Minidump:
     dump = DumpBytes(data)
     system = read_system(dump)
     info = system.info._replace(cpu_microcode=read_microcode(dump))
+    # Texts of a dump have a bound: names of modules, without which it is of little use, come first.
+    modules = Modules(read_modules(dump, info.os))
     memory = read_memory(dump)
     exception = read_exception(dump)
     threads, requesting = read_threads(dump, system, memory, exception, read_special_threads(dump))
     process_id, uptime = _process(dump)
     return Minidump(
         system=info,
-        modules=Modules(read_modules(dump, info.os)),
+        modules=modules,
         unloaded=read_unloaded(dump),
         threads=threads,
         crash=explain_crash(exception, info.os, info.cpu) if exception else None,

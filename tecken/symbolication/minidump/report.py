@@ -11,7 +11,7 @@ Source: `json-schema.md` and `process_state.rs` of minidump-processor 0.27.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -22,9 +22,12 @@ from tecken.symbolication.minidump.module_list import base_name
 from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.stack import Stack, StackFrame
 from tecken.symbolication.minidump.system_info import hex_address
-from tecken.symbols.lookup import Frame, Inline
 
-# rust-minidump's writes a debug id of zeros for a module without one.
+if TYPE_CHECKING:
+    # Only a process that looks symbols up needs to load the lookup.
+    from tecken.symbols.lookup import Frame, Inline
+
+# rust-minidump writes a debug id of zeros for a module without one.
 _NO_DEBUG_ID: Final = "0" * 33
 # A GUID's digits; the age comes after them, and after a time stamp of 8 digits for a PDB 2.0 file.
 _GUID_DIGITS: Final = 32
@@ -32,7 +35,6 @@ _TIME_STAMP_DIGITS: Final = 8
 # Names of files have at most 255 characters on any system; Linux adds " (deleted)". Each frame has the name
 # of its module, so a long one would make a report of gigabytes.
 _MAX_NAME: Final = 512
-# Names of functions and files in these places are repeated by each frame of a recursion.
 JsonObject = dict[str, Any]
 
 

@@ -43,7 +43,7 @@ def read_threads(
 ) -> ThreadList:
     """Return the threads. Raises Malformed if the dump has no list of them."""
     requesting_id = exception.thread if exception else special.requesting
-    names = _names(dump)
+    names: dict[int, int] = dict(dump.read_list(_THREAD_NAMES, "names of threads", _NAME, MAX_THREAD_RECORDS))
     threads = []
     requesting = None
     for record in _records(dump, requesting_id):
@@ -56,7 +56,8 @@ def read_threads(
         registers = _registers(dump, record, system, exception if thread_id == requesting_id else None)
         stack = _stack(dump, record, memory, registers, system.info.cpu)
         last_error = _last_error(memory, teb, system.info.cpu)
-        threads.append(DumpThread(thread_id, registers, stack, names.get(thread_id), last_error))
+        name = dump.text(names[thread_id]) if thread_id in names else None
+        threads.append(DumpThread(thread_id, registers, stack, name, last_error))
     return ThreadList(tuple(threads), requesting)
 
 
@@ -71,12 +72,6 @@ def _records(dump: DumpBytes, requesting_id: int | None) -> Sequence[Record]:
     dump.warn(f"minidump has {len(records)} threads; {MAX_THREADS} are read")
     later = (record for record in records[MAX_THREADS:] if record[0] == requesting_id)
     return [*records[: MAX_THREADS - 1], next(later, records[MAX_THREADS - 1])]
-
-
-def _names(dump: DumpBytes) -> dict[int, str]:
-    records = dump.read_list(_THREAD_NAMES, "names of threads", _NAME, MAX_THREAD_RECORDS)
-    names = ((thread_id, dump.text(rva)) for thread_id, rva in records)
-    return {thread_id: name for thread_id, name in names if name is not None}
 
 
 def _registers(
