@@ -22,6 +22,8 @@ from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 32
 ENTRY_BYTES: Final = 12
+MAX_STREAMS: Final = 32
+CONTENT_START: Final = HEADER_BYTES + ENTRY_BYTES * MAX_STREAMS
 THREAD_ID: Final = 1
 STACK: Final = 0x7FFD_0000_0000
 """Address of the top frame of the stack of `minidump`."""
@@ -158,8 +160,7 @@ class DumpWriter:
     def add(self, content: bytes) -> Place:
         """Add bytes that a stream refers to."""
         self._body += bytes(-len(self._body) % 8)
-        # Offsets in the file are those in the body plus the header's, because the directory comes last.
-        place = Place(len(content), HEADER_BYTES + len(self._body))
+        place = Place(len(content), CONTENT_START + len(self._body))
         self._body += content
         return place
 
@@ -276,12 +277,11 @@ class DumpWriter:
             place = self.add(b"".join(content for _, content in self._memory64))
             table = b"".join(pack("<QQ", base, len(content)) for base, content in self._memory64)
             self.stream(MEMORY64, pack("<QQ", len(self._memory64), place.rva) + table)
+        assert len(self._directory) <= MAX_STREAMS
         entries = b"".join(pack("<III", kind, *place) for kind, place in self._directory)
-        directory = self.add(entries)
-        header = pack(
-            "<4sIIIIIQ", b"MDMP", 0xA793, len(self._directory), directory.rva, 0, self._time_stamp, 0
-        )
-        return header + bytes(self._body)
+        count = len(self._directory)
+        header = pack("<4sIIIIIQ", b"MDMP", 0xA793, count, HEADER_BYTES, 0, self._time_stamp, 0)
+        return (header + entries).ljust(CONTENT_START, b"\0") + bytes(self._body)
 
 
 def minidump(system: int, modules: list[Module], crash: int, stack: list[int]) -> bytes:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.minidump_samples import SAMPLES
+from tests.support.minidumps import AMD64, ARM64, IOS, LINUX, MACOS, WINDOWS, X86, DumpWriter
+from tests.symbolication.minidump.stackwalk import differences, find_stackwalk, report_of, their_report
+
+MEMORY_CODE = 0x0123_4567_89AB_CDEF
+SIGNALS = [(signal, code) for signal in (3, 4, 5, 6, 7, 8, 11, 31, 32) for code in (0, 1, 2, 5, 9, 10, 128)]
+EXCEPTIONS = [
+    *[(LINUX, AMD64, signal, code, ()) for signal, code in SIGNALS],
+    *[(LINUX, AMD64, 11, code & 0xFFFF_FFFF, ()) for code in (-1, -2, -3, -4, -5, -6, -7, -8, -60)],
+    (LINUX, AMD64, 0xFFFF_FFFF, 0, ()),
+    (LINUX, AMD64, 0xFFFF_FFFF, 7, ()),
+    *[
+        (MACOS, cpu, kind, code, ())
+        for cpu in (X86, AMD64, ARM64)
+        for kind in (1, 2, 3, 4, 5, 6, 7, 10, 11)
+        for code in (0, 1, 2, 5, 8, 9, 10, 13, 17, 50, 0x101, 0x105, 0x1_0002, 0xDEAD_C0DE)
+    ],
+    (MACOS, AMD64, 0x4350_7378, 0, ()),
+    *[
+        (IOS, ARM64, kind, number << 29, (0, flavor << shift | MEMORY_CODE & mask, subcode))
+        for kind, shift, mask in ((11, 58, (1 << 58) - 1), (12, 32, 0xFFFF_FFFF))
+        for number in range(8)
+        for flavor in (0, 1, 2, 4, 5, 8)
+        for subcode in (0, 0x12345)
+    ],
+    *[
+        (WINDOWS, X86, code, 0, parameters)
+        for code in (0xC000_0005, 0xC000_0006, 0xC000_0409)
+        for parameters in (
+            *((), (0,), (1, 0x45), (8, 0xFFFF_FFFF_8000_0000), (2, 0x45), (0, 1, 0xC000_009C)),
+            (0, 1, 0x1_C000_9999),
+        )
+    ],
+    *[
+        (WINDOWS, AMD64, code, 0, ())
+        for code in (
+            *(0, 2, 0x8000_0003, 0xC000_001D, 0xC000_0094, 0xC000_00FD, 0xE000_0008, 0xE06D_7363),
+            *(0xE043_4352, 0x0517_A7ED, 0xC000_000D, 0xC06D_007E, 0xC06D_007F, 0x406D_1388, 0x8000_000D),
+            *(0xC000_0374, 0x4000_001F, 0xDEAD_BEEF, 0x6BA, 0xC002_0001, 0x4001_000A, 0xC000_0142),
+        )
+    ],
+]
+
+
+@pytest.fixture
+def program() -> str:
+    found = find_stackwalk()
+    if not found:
+        pytest.skip("minidump-stackwalk is not installed")
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_report_of_sample_equals_that_of_stackwalk_in_all_but_frames(
+    name: str, program: str, tmp_path: Path
+) -> None:
+    content = SAMPLES[name]()
+    dump = tmp_path / "crash.dmp"
+    dump.write_bytes(content)
+    theirs = their_report(program, dump)
+    assert theirs is not None
+    assert list(differences(report_of(content), theirs)) == []
+
+
+def test_reasons_of_crashes_equal_those_of_stackwalk(program: str, tmp_path: Path) -> None:
+    different: list[str] = []
+    for system, cpu, code, flags, parameters in EXCEPTIONS:
+        writer = DumpWriter(system, cpu)
+        writer.exception(1, code, flags, 0xFFFF_FFFF_9000_0001, parameters)
+        content = writer.content()
+        dump = tmp_path / "crash.dmp"
+        dump.write_bytes(content)
+        theirs = their_report(program, dump)
+        assert theirs is not None
+        different += differences(
+            report_of(content)["crash_info"], theirs["crash_info"], f"{system:#x} {code:#x}"
+        )
+    assert different == []
