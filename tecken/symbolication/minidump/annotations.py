@@ -35,7 +35,7 @@ def _read(dump: DumpBytes, stream: memoryview) -> dict[str, object]:
     version, report_id, client_id, *places = _INFO.unpack_from(stream)
     if not version:
         raise Malformed("its version is 0")
-    left = _Budget()
+    left = _EntryBudget()
     return {
         "report_id": guid_digits(report_id),
         "client_id": guid_digits(client_id),
@@ -44,7 +44,7 @@ def _read(dump: DumpBytes, stream: memoryview) -> dict[str, object]:
     }
 
 
-class _Budget:
+class _EntryBudget:
     """Number of entries that may still be read: tables can overlap, so the file's size is no bound."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Budget:
             raise Malformed(f"it has more than {MAX_ENTRIES} entries")
 
 
-def _table(dump: DumpBytes, left: _Budget, layout: Struct, size: int, rva: int) -> list[Record]:
+def _table(dump: DumpBytes, left: _EntryBudget, layout: Struct, size: int, rva: int) -> list[Record]:
     """Return the records of a table, which begins with their number."""
     if not size:
         return []
@@ -68,11 +68,11 @@ def _table(dump: DumpBytes, left: _Budget, layout: Struct, size: int, rva: int) 
     return list(layout.iter_unpack(content[4 : 4 + count * layout.size]))
 
 
-def _dictionary(dump: DumpBytes, left: _Budget, size: int, rva: int) -> dict[str, str]:
+def _dictionary(dump: DumpBytes, left: _EntryBudget, size: int, rva: int) -> dict[str, str]:
     return {_text(dump, key): _text(dump, value) for key, value in _table(dump, left, _ENTRY, size, rva)}
 
 
-def _module(dump: DumpBytes, left: _Budget, index: int, size: int, rva: int) -> dict[str, object]:
+def _module(dump: DumpBytes, left: _EntryBudget, index: int, size: int, rva: int) -> dict[str, object]:
     """Return the annotations of a module, which `index` is the place of in the dump's list of modules."""
     _, *places = unpack(_MODULE, dump.part(size, rva))
     return {
