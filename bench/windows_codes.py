@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TARGET = Path("tecken/symbolication/minidump/crash_reason/windows_codes.txt")
+SOURCE = "# bench/windows_codes.py: names of windows-sys (MIT or Apache-2.0) and mingw-w64 (public domain)\n"
 # For each kind: names that are wanted, the most wanted first, because a code can have several.
 WANTED = {
     "W": ("ERROR_", "RPC_S_", "RPC_X_", "RPC_E_"),
@@ -56,7 +57,8 @@ def main() -> None:
     for constants in (crate_constants(options.crate), header_constants(options.headers)):
         for kind, code, name in sorted(constants, key=preference):
             codes.setdefault((kind, code), name)
-    TARGET.write_text("".join(f"{kind}{code:x} {name}\n" for (kind, code), name in sorted(codes.items())))
+    lines = "".join(f"{kind}{code:x} {name}\n" for (kind, code), name in sorted(codes.items()))
+    TARGET.write_text(SOURCE + lines)
     print(f"{TARGET}: {len(codes)} codes, {TARGET.stat().st_size} bytes")
 
 

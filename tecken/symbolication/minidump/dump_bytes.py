@@ -65,6 +65,10 @@ class DumpBytes:
             raise Malformed(f"{size} bytes at offset {rva:#x} are past the end of the file")
         return self.data[rva : rva + size]
 
+    def part_or_empty(self, size: int, rva: int) -> memoryview:
+        """Return bytes at an offset; none if the file ends before them."""
+        return self.data[rva : rva + size if rva + size <= len(self.data) else rva]
+
     def stream(self, kind: int) -> memoryview | None:
         """Return the content of a stream; None if the dump does not have it. Raises Malformed."""
         place = self._streams.get(kind)
@@ -136,6 +140,8 @@ class DumpBytes:
         start = 8 if len(stream) - size == 8 else 4
         if start + size > len(stream):
             raise Malformed(f"a list of {count} is longer than its {len(stream)} bytes")
+        if start + size < len(stream):
+            self.warn(f"the list of {title} has {count}, and {len(stream) - start - size} bytes follow it")
         return layout.iter_unpack(stream[start : start + layout.size * self._kept(count, title, limit)])
 
     def wide_records(self, stream: memoryview, layout: Struct, title: str, limit: int) -> Iterator[Record]:

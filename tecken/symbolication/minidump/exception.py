@@ -52,7 +52,7 @@ def read_special_threads(dump: DumpBytes) -> SpecialThreads:
 def _exception(dump: DumpBytes, stream: memoryview) -> ExceptionRecord:
     thread, code, flags, _, address, count, *rest = unpack(_LAYOUT, stream)
     size, rva = rest[15:]
-    context = dump.data[rva : rva + size]
+    context = dump.part_or_empty(size, rva)
     return ExceptionRecord(thread, code, flags, address, count, tuple(rest[:15]), context)
 
 

@@ -80,7 +80,7 @@ def _registers(
     """Return the registers at the exception, or those of the thread if it has none."""
     size, rva = record[5:7]
     registers = read_context(exception.context, system.architecture) if exception else None
-    return registers or read_context(dump.data[rva : rva + size], system.architecture)
+    return registers or read_context(dump.part_or_empty(size, rva), system.architecture)
 
 
 def _stack(

@@ -50,6 +50,15 @@ def test_thread_has_its_own_registers_if_the_exception_has_none() -> None:
     assert thread.registers["rip"] == 2
 
 
+def test_context_that_ends_past_the_end_of_the_file_is_not_read() -> None:
+    dump = DumpWriter()
+    place = dump.add(amd64_context(rip=2))
+    dump.thread(8)
+    dump.exception(8, 11, context=place._replace(size=1 << 20))
+    [thread] = read(dump).threads
+    assert thread.registers is None
+
+
 def test_thread_that_wrote_the_dump_is_skipped() -> None:
     dump = DumpWriter()
     dump.thread(7, amd64_context(rip=1), name="handler")
@@ -149,6 +158,13 @@ def test_list_with_aligned_records_is_read() -> None:
     dump.thread(1, amd64_context(rsp=STACK))
     [thread] = read(dump).threads
     assert stack_of(thread) == (STACK, words(8, 1))
+
+
+def test_list_that_is_shorter_than_its_stream_gives_a_warning() -> None:
+    dump = DumpWriter()
+    place = dump.add(words(8, 1))
+    dump.stream(MEMORY, pack("<I", 1) + pack("<QII", STACK, *place) * 2)
+    assert read(dump).warnings == ("the list of regions of memory has 1, and 16 bytes follow it",)
 
 
 def test_last_error_is_read_from_the_thread_environment_block() -> None:
