@@ -1,10 +1,12 @@
-"""Read mutated minidumps, and write the report of each that can be read.
+"""Read mutated minidumps, walk their threads with made-up symbols, and write the reports.
 
     python -m bench.fuzz_minidump --count 100000 --seed 1 [X.dmp ...]
 
 The dumps are mutations of the synthetic ones of the tests and of files: flipped bits, bytes, words of zeros
-and ones, copies, and dumps that are cut. Each must be read or refused as Malformed, within --milliseconds
-and within --megabytes of memory. `slowest` is in milliseconds, `memory` is what the process grew by in MiB.
+and ones, copies, and dumps that are cut. Call frame information is chosen at random, too, and some is broken.
+Each dump must be read or refused as Malformed, within --milliseconds and within --megabytes of memory.
+`frames` is their number in all reports, `slowest` is in milliseconds, `memory` is what the process grew by
+in MiB.
 """
 
 from __future__ import annotations
@@ -15,16 +17,77 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import rig
 from tecken.errors import Malformed
+from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
+from tecken.symbolication.minidump.read import read_minidump
+from tecken.symbolication.minidump.report import write_report
+from tecken.symbolication.minidump.unwind import walk
+from tecken.symbols.lookup import Frame, Inline
 from tests.support.broken_files import mutate
 from tests.support.minidump_samples import SAMPLES
-from tests.symbolication.minidump.stackwalk import report_of
 
 MIB = 1 << 20
+CFI = (
+    ".cfa: $rsp 8 + .ra: .cfa -8 + ^",
+    ".cfa: $rsp 16 + .ra: .cfa -8 + ^ $rbp: .cfa -16 + ^",
+    ".cfa: $esp 4 + .ra: .cfa 4 - ^",
+    ".cfa: $ebp 8 + .ra: .cfa -4 + ^ $ebp: .cfa -8 + ^ $ebx: .undef",
+    ".cfa: sp 16 + .ra: .cfa -8 + ^ fp: .cfa -16 + ^",
+    ".cfa: sp .ra: lr",
+    ".cfa: $rsp .ra: $rip",
+    ".cfa: 18446744073709551615 .ra: .cfa .cfa * .cfa *",
+    ".cfa: $rsp 1 0 / + .ra: ^ ^ ^ ^",
+    ".cfa: " + "1 " * 3000 + ".ra: .cfa ^",
+    "no rule",
+    "",
+)
+WIN = (
+    "STACK WIN 4 0 ffffff 0 0 4 0 0 0 1 $T0 .raSearch = $eip $T0 ^ = $esp $T0 4 + =",
+    "STACK WIN 4 0 ffffff 0 0 4 8 10 0 1 $T0 $ebp = $eip $T0 4 + ^ = $ebp $T0 ^ = $esp $T0 8 + =",
+    "STACK WIN 4 0 ffffff 0 0 ffffffff ffffffff ffffffff 0 1 $eip .raSearchStart = $esp 0 = $ebp $L $T1 % =",
+    "STACK WIN 0 0 ffffff 0 0 4 8 10 0 0 1",
+    "STACK WIN 0 0 ffffff 0 0 4 0 0 0 0 0",
+    "STACK WIN 4",
+    "",
+)
+FRAME = Frame("main", 0, "main.c", 7, (Inline("inlined", "a.h", 3),))
+
+
+class MadeUpSymbols:
+    """Symbols of any kind for any place, broken ones among them."""
+
+    def __init__(self, chance: random.Random, modules: int) -> None:
+        self._chance = chance
+        self._modules = modules
+
+    def prepare(self, modules: Sequence[int]) -> None:
+        """Do nothing."""
+
+    def unwind_info(self, places: Sequence[ModulePlace]) -> list[UnwindInfo | None]:
+        return [self._unwind_info() if self._chance.random() < 0.8 else None for _ in places]
+
+    def _unwind_info(self) -> UnwindInfo:
+        cfi = (
+            f"STACK CFI INIT 0 ffffff {self._chance.choice(CFI)}",
+            f"STACK CFI 0 {self._chance.choice(CFI)}",
+        )
+        return UnwindInfo(
+            self._chance.choice(WIN), cfi[: self._chance.randrange(3)], self._chance.choice((0, 4, 1 << 40))
+        )
+
+    def are_functions(self, places: Sequence[ModulePlace]) -> list[bool | None]:
+        return [self._chance.choice((True, False, None)) for _ in places]
+
+    def frames(self, places: Sequence[ModulePlace]) -> list[Frame | None]:
+        return [self._chance.choice((FRAME, None)) for _ in places]
+
+    def states(self) -> list[ModuleState]:
+        return [ModuleState("loaded")] * self._modules
 
 
 class Result(NamedTuple):
@@ -32,6 +95,7 @@ class Result(NamedTuple):
 
     read: int
     refused: int
+    frames: int
     slowest: float
     failures: Counter[str]
 
@@ -56,8 +120,9 @@ def main() -> None:
         result = run(content, chance, options.count // len(seeds), options.milliseconds / 1000)
         failures += result.failures
         grown = f"{peak() - before:.1f}"
-        rows.append([name, len(content), result.read, result.refused, f"{result.slowest * 1000:.1f}", grown])
-    rig.table(["dump", "bytes", "read", "refused", "slowest", "memory"], rows)
+        figures = (result.read, result.refused, result.frames, f"{result.slowest * 1000:.1f}", grown)
+        rows.append([name, len(content), *figures])
+    rig.table(["dump", "bytes", "read", "refused", "frames", "slowest", "memory"], rows)
     for cause, number in failures.most_common():
         print(f"{number} times: {cause}")
     if failures:
@@ -66,14 +131,14 @@ def main() -> None:
 
 def run(content: bytes, chance: random.Random, count: int, seconds: float) -> Result:
     """Read mutations of one dump."""
-    read = refused = 0
+    read = refused = frames = 0
     slowest = 0.0
     failures = Counter[str]()
     for _ in range(count):
         mutant = mutate(content, chance)
         started = time.perf_counter()
         try:
-            report_of(mutant)
+            frames += process(mutant, chance)
             read += 1
         except Malformed:
             refused += 1
@@ -83,7 +148,19 @@ def run(content: bytes, chance: random.Random, count: int, seconds: float) -> Re
         slowest = max(slowest, took)
         if took > seconds:
             failures[f"took more than {seconds} s"] += 1
-    return Result(read, refused, slowest, failures)
+    return Result(read, refused, frames, slowest, failures)
+
+
+def process(content: bytes, chance: random.Random) -> int:
+    """Write the report of a dump. Return the number of its frames. Raises Malformed."""
+    dump = read_minidump(memoryview(content))
+    symbols = MadeUpSymbols(chance, len(dump.modules.all))
+    stacks = walk(dump, symbols)
+    frames = [
+        symbols.frames([ModulePlace(frame.module or 0, 0) for frame in stack.frames]) for stack in stacks
+    ]
+    write_report(dump, stacks, frames, symbols.states())
+    return sum(map(len, frames))
 
 
 def limit_memory(megabytes: int) -> None:
