@@ -84,9 +84,7 @@ class Upstream(SimpleHTTPRequestHandler):
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         outputfile.flush()
-        # A worker does not read the STACK records at the end of a file.
-        with suppress(ConnectionError):
-            self.connection.sendfile(source)
+        self.connection.sendfile(source)
         Upstream.sent = time.time()
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,10 +30,17 @@ COLUMNS = ("wall s", "cpu s", "peak MB", "output MB", "of .sym %")
 
 
 def pages(path: Path, scratch: Path, out: BinaryIO) -> int:
-    with path.open("rb", buffering=0) as text, tempfile.TemporaryFile(dir=scratch) as spool:
-        converter = PageFileWriter(spool, out)
-        while not converter.complete and (chunk := text.read(WINDOW)):
+    with ExitStack() as opened:
+        text = opened.enter_context(path.open("rb", buffering=0))
+        spool, cfi = (opened.enter_context(tempfile.TemporaryFile(dir=scratch)) for _ in range(2))
+        converter = PageFileWriter(spool, out, cfi=cfi)
+        is_scanned = False
+        while chunk := text.read(WINDOW):
             converter.feed(chunk)
+            # As a worker does: the rest is for the scanner of STACK records alone.
+            if converter.has_all_symbols and not is_scanned:
+                converter.finish_scan()
+                is_scanned = True
         return len(converter.finish().raw)
 
 

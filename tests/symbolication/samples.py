@@ -26,11 +26,17 @@ def page_file(text: bytes) -> bytes:
 
 
 def page_file_of_version_2(text: bytes) -> bytes:
-    """Return the page file of a symbol file as the release before the present one made it."""
+    """Return the page file of a symbol file in version 2, whose blocks are text."""
     with Conversion(lambda: MIB).of([text]) as made:
         made.pages.seek(0)
         header, pages = as_version_2(made.header, made.pages.read())
         return header.raw + pages
+
+
+def page_file_of_version_3(text: bytes) -> bytes:
+    """Return the page file of a symbol file in version 3: without its STACK records."""
+    file = page_file(text.partition(b"STACK ")[0])
+    return file[:8] + b"\3\0" + file[10:]
 
 
 def of_version_1(file: bytes) -> bytes:

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from threading import Event, Semaphore, Thread
 from typing import BinaryIO, NamedTuple, cast
 
-from tecken.errors import TooLarge, Unavailable
+from tecken.errors import Malformed, TooLarge, Unavailable
 from tecken.symbols.pagefile.convert import PageFileWriter, ScannedModule, decompress
 from tecken.symbols.pagefile.file import Header
 
@@ -106,9 +106,9 @@ class Conversion:
     ) -> Iterator[Converted]:
         """Convert a symbol file and give its page file for the time of the context.
 
-        `on_scan` is called when the text is scanned; an exception of it ends the conversion. With a
-        `native_id` the text is that of native files, and the page file has all of it: their symbol file is
-        made from the page file.
+        `on_scan` is called when the symbols are scanned; an exception of it ends the conversion. The call
+        frame information comes after them. If it cannot be read to its end, the rest of it is left out. With
+        a `native_id` the text is that of native files.
 
         Raises:
             Malformed: It is not a symbol file.
@@ -117,7 +117,7 @@ class Conversion:
         """
         with ExitStack() as opened:
             spool, pages, cfi = (opened.enter_context(self._open_temporary_file()) for _ in range(3))
-            writer = PageFileWriter(spool, pages, cfi=cfi if native_id else None, native_id=native_id)
+            writer = PageFileWriter(spool, pages, cfi=cfi, native_id=native_id)
             with self._limit_memory():
                 _scan(self.text(chunks), writer, on_scan)
                 header = _write_pages(writer, pages)
@@ -153,15 +153,21 @@ def _scan(text: Iterable[bytes], writer: PageFileWriter, on_scan: OnScan) -> Non
     """Read a symbol file, and call `on_scan` when its symbols are complete."""
     is_scanned = False
     with read_ahead(text) as chunks:
-        for chunk in chunks:
-            with _disk_errors():
-                writer.feed(chunk)
-                if writer.has_all_symbols and not is_scanned:
-                    on_scan(writer, writer.finish_scan())
-                    is_scanned = True
-            # The rest is call frame information, which is not even fetched.
-            if writer.complete:
-                break
+        try:
+            for chunk in chunks:
+                with _disk_errors():
+                    writer.feed(chunk)
+                    if writer.has_all_symbols and not is_scanned:
+                        on_scan(writer, writer.finish_scan())
+                        is_scanned = True
+                # Without call frame information, the rest is not even fetched.
+                if writer.complete:
+                    break
+        except (Malformed, TooLarge) as error:
+            # The symbols are complete, and worth more than the rules of unwinding that are lost.
+            if not is_scanned:
+                raise
+            writer.leave_out_rest(str(error))
     with _disk_errors():
         if not is_scanned:
             on_scan(writer, writer.finish_scan())

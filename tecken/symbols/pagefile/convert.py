@@ -49,9 +49,8 @@ class PageFileWriter:
     page file is `header.raw` followed by the content of `pages`. The same text gives the same pages, whatever
     the chunks in which it is fed, and whatever cutter `make` returns.
 
-    With `cfi`, another spool file, the page file has the module's call frame information. Nothing reads that
-    so far, and it is up to half of a symbol file, so it is left out of symbol files and not even fetched.
-    `native_id` is that of `Metadata`.
+    With `cfi`, another spool file, the page file has the module's call frame information, which is up to half
+    of a symbol file. Without it the writer needs only the text before. `native_id` is that of `Metadata`.
     """
 
     def __init__(
@@ -88,6 +87,11 @@ class PageFileWriter:
             self._cutter.feed(chunk)
         if self._cfi:
             self._cfi.feed(chunk)
+
+    def leave_out_rest(self, reason: str) -> None:
+        """Note that the rest of the text, which has no symbols, is not fed, and why."""
+        if self._cfi:
+            self._cfi.dropped[f"rest of the STACK records: {reason}"] += 1
 
     def finish_scan(self) -> ScannedModule:
         """Find the records of all text that was fed, and return its module.

@@ -8,7 +8,8 @@ of SYMBOLS first, then FILES, ORIGINS and CFI.
     | dictionary
 
 `end` counts from the end of the header. The header alone shows which page covers a key, and which bytes of
-the page file that page is. Version 2 has no CFI pages, and not their number.
+the page file that page is. Version 2 has no CFI pages, and not their number; version 3 has the layout of
+version 4.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ from tecken.symbols.pagefile.page import U32, KeptPage, Page, decode, decode_ver
 MAGIC: Final = b"TKNPAGES"
 
 # Version 2 has symbols within the limits of `bounds` and cleaned source paths; version 3 has packed FUNC
-# blocks and STACK records. A page file of an older READABLE version answers requests until it is made again
-# from its symbol file; one of any other version counts as absent.
-FORMAT_VERSION: Final = 3
-READABLE: Final = (2, 3)
+# blocks; version 4 has STACK records of all modules, which version 3 has of native files only, and those that
+# reach over others on one page. A page file of an older READABLE version answers requests until it is made
+# again from its symbol file; one of any other version counts as absent.
+FORMAT_VERSION: Final = 4
+READABLE: Final = (2, 3, 4)
+_TEXT_VERSION: Final = 2
 CODEC_ZSTD: Final = 1
 
 # Conversion makes pages of about 8 KB of text. One with two FUNC blocks of the largest size at one address
@@ -94,7 +97,7 @@ class Header:
         sections: list[int] = rest[:3]
         metadata, dictionary, generation = rest[3:]
         tables = PREFIX
-        if self.version == FORMAT_VERSION:
+        if self.version != _TEXT_VERSION:
             tables += U32
             sections.append(int.from_bytes(raw[PREFIX:tables], "little"))
         self._tables_at = tables
@@ -205,7 +208,7 @@ class Header:
                 raw = self._decompressor.decompress(page_bytes)
         except zstandard.ZstdError as error:
             raise MalformedPageFile(f"page cannot be decompressed: {error}") from error
-        return decode(raw) if self.is_current else decode_version_2(raw)
+        return decode_version_2(raw) if self.version == _TEXT_VERSION else decode(raw)
 
     @property
     def dictionary(self) -> bytes:

@@ -4,14 +4,14 @@ import gzip
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
-from tecken.errors import TeckenError, Throttled, Unavailable
+from tecken.errors import Malformed, TeckenError, Throttled, Unavailable
 from tecken.storage.backends.memory import MemoryPageFiles, MemorySymbols
 from tecken.storage.services import upstream_for
 from tecken.store.page_store import MemoryPageStore
@@ -26,14 +26,22 @@ from tecken.symbolication.conversion.page_file_builder import Conversion
 from tecken.symbolication.conversion.status import EarlyFrames
 from tecken.symbols.ids import ObjectId
 from tecken.symbols.layouts import symbol_file
-from tecken.symbols.pagefile.file import Header
+from tecken.symbols.pagefile.file import Header, Section
 from tests.support.clock import Clock
 from tests.symbolication.conversion.memory import (
     MemoryConversionLock,
     MemoryConversionTracker,
     StoreIsAway,
 )
-from tests.symbolication.samples import MIB, header_of, of_version_1, page_file, page_file_of_version_2, sym
+from tests.symbolication.samples import (
+    MIB,
+    header_of,
+    of_version_1,
+    page_file,
+    page_file_of_version_2,
+    page_file_of_version_3,
+    sym,
+)
 
 XUL = ObjectId("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")
 LIFETIMES = MissingLifetimes(absent=600, malformed=86_400, unreachable=5)
@@ -91,14 +99,53 @@ def test_prepare_compressed_file_gives_the_same_page_file(rig: Rig) -> None:
     assert rig.page_files.files == {XUL: page_file(sym(XUL))}
 
 
-def test_prepare_stack_records_are_not_fetched(rig: Rig) -> None:
+STACK = b"STACK CFI INIT 1000 10 .cfa: $rsp 8 +\n"
+
+
+def convert(*chunks: bytes) -> Header:
+    with Conversion(lambda: 200_000).of(chunks) as made:
+        return made.header
+
+
+def test_prepare_stack_records_are_in_the_page_file(rig: Rig) -> None:
+    rig.source.files[XUL] = sym(XUL) + STACK
+    answer = rig.prepare()
+    assert isinstance(answer, Header)
+    assert len(answer.pages(Section.CFI)) == 1
+    assert answer.metadata.dropped == {}
+
+
+def test_conversion_frames_are_there_before_the_stack_records_are_read() -> None:
+    """A request waits for its frames, and half of a symbol file may be STACK records."""
+    scanned: list[object] = []
+    seen: list[bool] = []
+
     def chunks() -> Iterator[bytes]:
         yield sym(XUL)
-        yield b"STACK CFI INIT 1000 10 .cfa: $rsp 8 +\n" * 100_000
-        raise AssertionError("read on")
+        for _ in range(1000):
+            seen.append(bool(scanned))
+            yield STACK * 1000
 
-    with Conversion(lambda: 100 * MIB).of(chunks()) as made:
-        assert made.header.metadata.symbols == 3
+    with Conversion(lambda: 100 * MIB).of(chunks(), lambda writer, module: scanned.append(module)):
+        assert seen[-1]
+
+
+@pytest.mark.parametrize(
+    "chunks", [[gzip.compress(sym(XUL) + STACK * 4000)[:-20]], [sym(XUL) + STACK * 4000, STACK * 4000]]
+)
+def test_conversion_stack_records_without_end_leave_the_symbols(chunks: list[bytes]) -> None:
+    """A page file has all symbols, and the records before the damage or the limit."""
+    header = convert(*chunks)
+    assert header.metadata.symbols == 3
+    assert len(header.pages(Section.CFI)) == 1
+    (reason,) = header.metadata.dropped
+    assert reason.startswith("rest of the STACK records: ")
+    assert header.is_current
+
+
+def test_conversion_symbols_without_end_raise() -> None:
+    with pytest.raises(Malformed):
+        convert(gzip.compress(sym(XUL, 2000) + STACK)[:-5000])
 
 
 def test_prepare_existing_page_file_fetches_nothing(rig: Rig) -> None:
@@ -115,12 +162,14 @@ def test_prepare_page_file_of_other_version_converts_again(rig: Rig) -> None:
     assert rig.page_files.files == {XUL: page_file(sym(XUL))}
 
 
-def test_prepare_version_2_page_file_is_replaced(rig: Rig) -> None:
-    rig.page_files.files[XUL] = page_file_of_version_2(sym(XUL))
+@pytest.mark.parametrize("older", [page_file_of_version_2, page_file_of_version_3])
+def test_prepare_older_page_file_is_replaced(rig: Rig, older: Callable[[bytes], bytes]) -> None:
+    text = rig.source.files[XUL] = sym(XUL) + STACK
+    rig.page_files.files[XUL] = older(text)
     answer = rig.prepare()
     assert isinstance(answer, Header)
     assert answer.is_current
-    assert rig.page_files.files == {XUL: page_file(sym(XUL))}
+    assert rig.page_files.files == {XUL: page_file(text)}
     assert rig.store.headers([XUL]) == {XUL: answer.raw}
 
 

@@ -97,6 +97,16 @@ def test_header_of_version_2_opens_its_pages() -> None:
     assert again.page_for(Section.CFI, 5) is None
 
 
+def test_header_of_version_3_opens_its_pages() -> None:
+    header, file = written(b"dictionary")
+    old = Header.parse(header.raw[:8] + b"\3\0" + header.raw[10:])
+    assert (old.version, old.is_current) == (3, False)
+    assert list(map(old.pages, Section)) == list(map(header.pages, Section))
+    pages = [file[slice(*old.span(number))] for number in range(3)]
+    assert [old.open(page).text(0) for page in pages] == [b"f", b"g", b"i"]
+    assert [bytes(old.unpack(page).record(0)) for page in old.load(pages)] == [b"f", b"g", b"i"]
+
+
 @pytest.mark.parametrize("cut", [0, 1, PREFIX - 1, PREFIX, -1])
 def test_header_truncated_is_malformed(cut: int) -> None:
     header, _ = written(b"dictionary")
