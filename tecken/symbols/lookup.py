@@ -7,37 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from tecken.symbols.frame import Frame, Inline
 from tecken.symbols.pagefile.func_record import ADDRESS_SPACE, NOWHERE, UNKNOWN, Block, Hit, SourcePlace, head
 from tecken.symbols.pagefile.page import Page
 
-
-class Inline(NamedTuple):
-    """Inlined call: the function that was inlined, and the place in it."""
-
-    function: str
-    file: str
-    line: int
-
-
-class Frame(NamedTuple):
-    """Function at an offset, and the place in it.
-
-    The place is that of the offset or, with inlined calls, that of the outermost call. `entry` is the module
-    offset of the function's first instruction and `size` its length in bytes. `file` "", `line` 0 and `size`
-    0 mean unknown. `inlines` has the deepest call first.
-    """
-
-    function: str
-    entry: int
-    file: str
-    line: int
-    inlines: tuple[Inline, ...] = ()
-    size: int = 0
-
-
-__all__ = ["Hit", "PageLookup", "SourcePlace", "find", "frame", "name"]
+__all__ = ["Frame", "Hit", "Inline", "PageLookup", "SourcePlace", "find", "frame", "name"]
 
 
 class PageLookup:

@@ -27,8 +27,8 @@ import redis
 from tecken.redisclient.guard import RedisGuard
 from tecken.store.port import Missing
 from tecken.symbolication.conversion import keys
+from tecken.symbols.frame import Frame, frame_from_json, frame_to_json
 from tecken.symbols.ids import ObjectId
-from tecken.symbols.lookup import Frame, Inline
 
 # Seconds until another request may claim the module and send another job, in case the job was lost.
 ASKED_SECONDS = 60
@@ -344,19 +344,12 @@ class RedisConversionTracker:
 
 def dump_frame(frame: Frame | None) -> bytes:
     """Return the JSON of a frame."""
-    if frame is None:
-        return b"null"
-    # orjson refuses named tuples.
-    return orjson.dumps((*frame[:4], [tuple(call) for call in frame.inlines], frame.size))
+    return orjson.dumps(frame_to_json(frame))
 
 
 def load_frame(raw: bytes) -> Frame | None:
     """Return the frame in its JSON."""
-    fields = orjson.loads(raw)
-    if fields is None:
-        return None
-    function, entry, file, line, inlines, size = fields
-    return Frame(function, entry, file, line, tuple(Inline(*call) for call in inlines), size)
+    return frame_from_json(orjson.loads(raw))
 
 
 def _dump_answer(module: ObjectId, answer: Ready | Missing) -> bytes:

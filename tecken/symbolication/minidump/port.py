@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from tecken.symbols.lookup import Frame
+from tecken.symbols.frame import Frame
 
 
 class ModulePlace(NamedTuple):
