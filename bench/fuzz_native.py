@@ -18,12 +18,13 @@ from tempfile import TemporaryFile
 
 from bench import rig
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpEngine, DumpLimits, dump, unpack_cabinet
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import DumpEngine, dump, unpack_cabinet
 from tecken.symbols.formats.cabinet import MAGIC
 from tests.support.broken_files import elf_with, mutants, unfolding_name
 from tests.support.engines import ENGINES, find_engines
 
-LIMITS = DumpLimits(memory_bytes=4 << 30, cpu_seconds=60, seconds=300)
+LIMITS = ChildLimits(memory_bytes=4 << 30, cpu_seconds=60, seconds=300)
 STEPS = range(20, 30)
 
 

@@ -20,7 +20,8 @@ from unittest import mock
 
 from bench import rig
 from tecken.storage.backends.files import gzip_chunks
-from tecken.storage.dump import DumpLimits, dump, find_engine
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import dump, find_engine
 from tecken.symbols import engine
 from tecken.symbols.pagefile.convert import PageFileWriter, symbol_file_text
 from tecken.symbols.pagefile.file import Header
@@ -55,7 +56,7 @@ def measure(path: Path) -> list[str]:
 def convert(path: Path, writer: PageFileWriter) -> Header:
     program = find_engine()
     assert program is not None
-    with path.open("rb") as file, closing(dump(program, file, path.name, "", DumpLimits())) as text:
+    with path.open("rb") as file, closing(dump(program, file, path.name, "", ChildLimits())) as text:
         for chunk in text:
             writer.feed(chunk)
     return writer.finish()

@@ -10,12 +10,13 @@ from typing import BinaryIO, Final, NamedTuple
 from django.conf import settings
 
 from tecken.errors import Malformed, TooLarge
-from tecken.storage.dump import DumpLimits, find_engine, unpack_cabinet
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import find_engine, unpack_cabinet
 from tecken.symbols.decompression import SMALL_BYTES
 from tecken.symbols.formats.cabinet import Cabinet
 
 # To unpack a gigabyte takes seconds.
-LIMITS: Final = DumpLimits(memory_bytes=1 << 30, cpu_seconds=120, seconds=300.0)
+LIMITS: Final = ChildLimits(memory_bytes=1 << 30, cpu_seconds=120, seconds=300.0)
 # Bytes between two checks of the free disk space.
 CHECKED_BYTES: Final = 64 << 20
 

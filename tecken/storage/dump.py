@@ -7,48 +7,32 @@ own with limits: a file that crashes it, or that needs too much, costs nothing b
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
-from threading import Timer
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 from tecken.errors import Malformed
+from tecken.storage.child_process import ChildLimits, ChildProcess, file_path, run_child
 
 RUST_PROGRAM: Final = "tecken-dump"
 PYTHON_PACKAGE: Final = "tecken.dump"
 # Library that the package needs. It is never imported here.
 PYTHON_LIBRARY: Final = "symbolic"
 CHUNK_BYTES: Final = 256 << 10
-MAX_REASON_BYTES: Final = 500
 # From the engine whose symbols are less exact to the one whose symbols are better.
 TITLES: Final = (PYTHON_LIBRARY, RUST_PROGRAM)
 # Exit status of the program for a file that it refuses, with the reason as the last line on stderr.
 REFUSED: Final = 2
-# Blocks of 512 bytes that it may write to a file, which are its messages.
-MAX_FILE_BLOCKS: Final = 128
 # INFO record in the text of a PE file. The engine reads a file without a name, so the record ends with the
 # number of a descriptor.
 CODE_ID: Final = re.compile(rb"^(INFO CODE_ID [0-9A-Fa-f]+)(?: [0-9]+)?$", re.MULTILINE)
-# Time for a program that has closed its output to end.
-END_SECONDS: Final = 10.0
 VERSION_SECONDS: Final = 60.0
-
-
-class DumpLimits(NamedTuple):
-    """Limits of one child process. `seconds` includes the time in which it waits for its reader."""
-
-    memory_bytes: int = 4 << 30
-    cpu_seconds: int = 300
-    seconds: float = 900.0
 
 
 class DumpEngine(NamedTuple):
@@ -120,7 +104,7 @@ def dump(
     file: BinaryIO,
     name: str,
     arch: str,
-    limits: DumpLimits,
+    limits: ChildLimits,
     *,
     others: Mapping[str, BinaryIO] = MappingProxyType({}),
     offsets: Iterable[int] = (),
@@ -135,10 +119,10 @@ def dump(
     has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
-    options += [f"--{option}={_path(other)}" for option, other in others.items()]
+    options += [f"--{option}={file_path(other)}" for option, other in others.items()]
     if wanted := ",".join(f"{offset:x}" for offset in offsets):
         options.append(f"--offsets={wanted}")
-    yield from _run(engine, [*options, _path(file)], [file, *others.values()], limits)
+    yield from _run(engine, [*options, file_path(file)], [file, *others.values()], limits)
 
 
 def name_code_file(start: bytes, name: str) -> bytes:
@@ -146,97 +130,33 @@ def name_code_file(start: bytes, name: str) -> bytes:
     return CODE_ID.sub(lambda line: line[1] + b" " + name.encode(), start, count=1)
 
 
-def unpack_cabinet(engine: DumpEngine, file: BinaryIO, limits: DumpLimits) -> Generator[bytes]:
+def unpack_cabinet(engine: DumpEngine, file: BinaryIO, limits: ChildLimits) -> Generator[bytes]:
     """Yield the only file of a CAB file.
 
     Raises Malformed, and ends the child process, as `dump` does.
     """
-    yield from _run(engine, [f"--unpack={_path(file)}"], [file], limits)
+    yield from _run(engine, [f"--unpack={file_path(file)}"], [file], limits)
 
 
 def _run(
-    engine: DumpEngine, options: Sequence[str], files: Iterable[BinaryIO], limits: DumpLimits
+    engine: DumpEngine, options: Sequence[str], files: Sequence[BinaryIO], limits: ChildLimits
 ) -> Generator[bytes]:
-    """Yield what the program writes. The files are open in the child process under their numbers."""
-    command = _limited([*engine.command, *options], limits)
-    with TemporaryFile() as reasons:
-        # The name comes from clients; the shell receives it as an argument of its own.
-        process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=reasons,
-            pass_fds=[file.fileno() for file in files],
-            cwd="/",
-            env=dict(engine.environment),
-            start_new_session=True,
-        )
-        # The reader may wait in `read` for as long as the program writes nothing, so another thread ends it.
-        timer = Timer(limits.seconds, _kill, [process])
-        timer.start()
-        try:
-            assert process.stdout
-            while chunk := process.stdout.read(CHUNK_BYTES):
-                yield chunk
-            _raise_for_status(engine, _wait(process), reasons)
-        finally:
-            timer.cancel()
-            _kill(process)
-            process.wait()
-            assert process.stdout
-            process.stdout.close()
+    """Yield what the program writes."""
+    command = [*engine.command, *options]
+    with run_child(command, limits, environment=engine.environment, files=files) as child:
+        while chunk := child.output.read(CHUNK_BYTES):
+            yield chunk
+        _raise_for_status(engine, child)
 
 
-def _path(file: BinaryIO) -> str:
-    """Return the path under which the program opens a file that has no name."""
-    return f"/dev/fd/{file.fileno()}"
-
-
-def _limited(command: Sequence[str], limits: DumpLimits) -> list[str]:
-    """Return the command with limits that hold before its first instruction.
-
-    A shell sets them: Python code between fork and exec could wait for a lock that another thread holds.
-    """
-    set_limits = (
-        "ulimit -c 0",
-        f"ulimit -t {limits.cpu_seconds}",
-        f"ulimit -v {limits.memory_bytes >> 10}",
-        f"ulimit -f {MAX_FILE_BLOCKS}",
-    )
-    return ["/bin/sh", "-c", " && ".join((*set_limits, 'exec "$@"')), "sh", *command]
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(END_SECONDS)
-    _kill(process)
-    return process.wait()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _raise_for_status(engine: DumpEngine, status: int, reasons: BinaryIO) -> None:
+def _raise_for_status(engine: DumpEngine, child: ChildProcess) -> None:
+    status = child.wait()
     if status == 0:
         return
     if status == REFUSED:
-        raise Malformed(_last_line(reasons) or "the file has no symbols that can be read")
-    if status == -signal.SIGABRT and _has_no_memory(reasons):
+        raise Malformed(child.last_message() or "the file has no symbols that can be read")
+    # A program in Rust, or a library in Rust, has ended its process for want of memory.
+    if status == -signal.SIGABRT and child.first_message().startswith(b"memory allocation of "):
         raise Malformed("the file needs more memory than it may have")
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     raise Malformed(f"the file cannot be converted: {engine.title} ended with {ended}")
-
-
-def _has_no_memory(reasons: BinaryIO) -> bool:
-    """Return whether a program in Rust, or a library in Rust, has ended its process for want of memory."""
-    reasons.seek(0)
-    return reasons.readline(MAX_REASON_BYTES).startswith(b"memory allocation of ")
-
-
-def _last_line(reasons: BinaryIO) -> str:
-    reasons.seek(max(0, reasons.seek(0, os.SEEK_END) - MAX_REASON_BYTES))
-    lines = reasons.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""

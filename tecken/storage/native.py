@@ -28,7 +28,8 @@ from django.db import DatabaseError
 from django.db.models import Case, Q, Value, When
 
 from tecken.errors import Malformed, NotFound, Unavailable
-from tecken.storage.dump import DumpEngine, DumpLimits, dump, name_code_file
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import DumpEngine, dump, name_code_file
 from tecken.storage.models import (
     CONVERTIBLE_KINDS,
     NAME_CHARACTERS,
@@ -334,7 +335,7 @@ class NativeSymbols:
         offsets: Iterable[int] = (),
     ) -> Generator[bytes]:
         names = parents.name, parents.main.arch
-        text = dump(self._engine, main, *names, DumpLimits(), others=others, offsets=offsets)
+        text = dump(self._engine, main, *names, ChildLimits(), others=others, offsets=offsets)
         with closing(text):
             yield parents.add_code_file(next(text, b""))
             yield from text

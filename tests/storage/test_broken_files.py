@@ -8,14 +8,15 @@ from tempfile import TemporaryFile
 import pytest
 
 from tecken.errors import Malformed
-from tecken.storage.dump import DumpEngine, DumpLimits, dump, unpack_cabinet
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import DumpEngine, dump, unpack_cabinet
 from tests.support.broken_files import DATA, elf_with, mutants, mutate, unfolding_name
 from tests.support.cabinets import LZX, MSZIP, PLAIN, cabinet
 from tests.support.engines import ENGINES, engine_for
 
 # The engine in Python takes a fifth of a second to start.
 COUNTS = {"tecken-dump": 60, "symbolic": 24}
-LIMITS = DumpLimits(memory_bytes=2 << 30, cpu_seconds=60, seconds=300)
+LIMITS = ChildLimits(memory_bytes=2 << 30, cpu_seconds=60, seconds=300)
 
 
 @pytest.fixture(params=ENGINES)

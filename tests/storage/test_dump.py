@@ -11,9 +11,9 @@ from tempfile import TemporaryFile
 import pytest
 
 from tecken.errors import Malformed
+from tecken.storage.child_process import ChildLimits
 from tecken.storage.dump import (
     DumpEngine,
-    DumpLimits,
     dump,
     find_engine,
     find_python_engine,
@@ -21,7 +21,7 @@ from tecken.storage.dump import (
 )
 
 LIBRARY = Path(__file__).parents[1] / "data" / "native" / "libnative.so"
-LIMITS = DumpLimits(memory_bytes=1 << 30, cpu_seconds=2, seconds=30)
+LIMITS = ChildLimits(memory_bytes=1 << 30, cpu_seconds=2, seconds=30)
 
 
 def make_program(tmp_path: Path, code: str) -> DumpEngine:
@@ -31,7 +31,7 @@ def make_program(tmp_path: Path, code: str) -> DumpEngine:
     return DumpEngine("program", (str(program),), {})
 
 
-def run(tmp_path: Path, code: str, limits: DumpLimits = LIMITS, arch: str = "") -> bytes:
+def run(tmp_path: Path, code: str, limits: ChildLimits = LIMITS, arch: str = "") -> bytes:
     engine = make_program(tmp_path, code)
     with TemporaryFile() as file:
         file.write(b"content")
@@ -99,7 +99,7 @@ def test_dump_program_that_hangs_is_ended(tmp_path: Path) -> None:
 def test_dump_program_that_closes_its_output_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tecken.storage.dump.END_SECONDS", 0.1)
+    monkeypatch.setattr("tecken.storage.child_process.END_SECONDS", 0.1)
     with pytest.raises(Malformed, match="ended with signal 9"):
         run(tmp_path, "os.close(1); time.sleep(600)")
 
@@ -136,5 +136,5 @@ def test_engine_in_python_fits_into_little_memory() -> None:
     engine = find_python_engine()
     assert engine
     with LIBRARY.open("rb") as file:
-        text = b"".join(dump(engine, file, "name", "", DumpLimits(memory_bytes=256 << 20)))
+        text = b"".join(dump(engine, file, "name", "", ChildLimits(memory_bytes=256 << 20)))
     assert text.startswith(b"MODULE Linux x86_64 ")

@@ -18,7 +18,8 @@ from django.conf import settings
 
 from tecken.errors import Malformed, NotAsked, TooLarge, Unavailable, is_disk_full
 from tecken.storage.cabinets import CHECKED_BYTES, UnpackRules, open_unpacked
-from tecken.storage.dump import DumpEngine, DumpLimits, dump, name_code_file
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import DumpEngine, dump, name_code_file
 from tecken.storage.port import NativeText
 from tecken.storage.upstreams.symbol_files import check_symbols
 from tecken.storage.upstreams.transport import FileTransport
@@ -124,7 +125,7 @@ class NativeReader:
         `others` are further files of the module, as in `dump`; `code_file` is the name of a PE file.
         """
         assert self._engine
-        dumping = partial(dump, self._engine, file.content, name, file.arch, DumpLimits(), others=others)
+        dumping = partial(dump, self._engine, file.content, name, file.arch, ChildLimits(), others=others)
 
         def write(offsets: Iterable[int] = ()) -> Generator[bytes]:
             with closing(dumping(offsets=offsets)) as text:
