@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tecken import services
 from tecken.errors import Conflict, Forbidden, InvalidInput, NotFound, TeckenError, Unavailable
+from tecken.http.form import CHUNK_BYTES
 from tecken.jobs import sending
 from tecken.runtimeconfig.current import options
 from tecken.storage import services as storage_services
@@ -29,7 +30,7 @@ from tecken.upload.file_rows import (
     rows,
     warn_of_native_files,
 )
-from tecken.upload.form import CHUNK_BYTES, Archive
+from tecken.upload.form import Archive
 from tecken.upload.ingest import (
     ContextThreads,
     open_staged,

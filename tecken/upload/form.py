@@ -10,25 +10,15 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
-from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest, QueryDict
-from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
-from tecken.errors import InvalidInput, TooLarge, UnknownEncoding
-from tecken.http.decorators import stream_body
+from tecken.errors import InvalidInput
+from tecken.http.form import FIELDS_BYTES, MalformedForm, Spool, parse_multipart, read_body
 from tecken.runtimeconfig.current import options
-from tecken.symbols.decompression import decompress
 from tecken.upload.containers import check_name
 
 NO_FILE = "Must be multipart form data with at least one file"
-# Django's parser copies each chunk several times. Chunks of 1 MiB took half as much CPU time again, because
-# the system maps fresh memory for each of them.
-CHUNK_BYTES = 256 << 10
-# The limit of a form without a file.
-FIELDS_BYTES = 64 << 10
-ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
 # Fields that do not have the name of their file: those of an HTML form, and of `curl -F file=@x`.
 OWN_NAMES = ("archive", "file")
 # A body of any other type is the file itself, unless it is a form.
@@ -44,35 +34,6 @@ class Archive(NamedTuple):
     digest: str
     download_url: str = ""
     redirect_urls: tuple[str, ...] = ()
-
-
-class Spool(FileUploadHandler):
-    """Upload handler that writes a file without a name, which the kernel frees with its last descriptor."""
-
-    chunk_size = CHUNK_BYTES
-
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Open the file."""
-        super().new_file(*args, **kwargs)
-        self.file = cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR))  # noqa: SIM115 - see close
-        self.digest = hashlib.sha256()
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002
-        """Write a chunk and add it to the digest."""
-        self.file.write(raw_data)
-        self.digest.update(raw_data)
-
-    def file_complete(self, file_size: int) -> UploadedFile[Any]:
-        """Return the file for `request.FILES`."""
-        self.size = file_size
-        self.file.seek(0)
-        return UploadedFile(self.file, self.file_name, self.content_type, file_size, self.charset)
-
-    def close(self) -> None:
-        """Close the file, which frees its disk space."""
-        # The parser does not close the file of a body that was refused.
-        if hasattr(self, "file"):
-            self.file.close()
 
 
 class NoFiles(FileUploadHandler):
@@ -115,7 +76,7 @@ def receive_archive(request: HttpRequest) -> Iterator[Archive | str]:
     """Return the file in a body or form, or the URL in its field `url`. Raise InvalidInput or TooLarge."""
     kind = request.content_type or ""
     if kind == "application/x-www-form-urlencoded":
-        fields = QueryDict(b"".join(_read_body(request, FIELDS_BYTES)))
+        fields = QueryDict(b"".join(read_body(request, FIELDS_BYTES)))
         yield _get_url(fields)
     elif kind == "multipart/form-data":
         with _parse_multipart(request) as archive_or_url:
@@ -134,7 +95,7 @@ def _spool_body(request: HttpRequest) -> Iterator[Archive]:
     check_name(name)
     digest = hashlib.sha256()
     with TemporaryFile(dir=settings.SPOOL_DIR) as file:
-        for chunk in _read_body(request, options().upload_max_bytes):
+        for chunk in read_body(request, options().upload_max_bytes):
             file.write(chunk)
             digest.update(chunk)
         size = file.tell()
@@ -145,15 +106,10 @@ def _spool_body(request: HttpRequest) -> Iterator[Archive]:
 
 @contextmanager
 def _parse_multipart(request: HttpRequest) -> Iterator[Archive | str]:
-    spool = OneArchive(request)
-    # Django's parser refuses a body without a length, and a chunked body has none. The real bound is in
-    # `stream_body`.
-    meta = {**request.META, "CONTENT_LENGTH": "1"}
-    body = _BodyReader(_read_body(request, max_form_bytes()))
-    with closing(spool):
+    with closing(OneArchive(request)) as spool:
         try:
-            fields, files = MultiPartParser(meta, body, [spool]).parse()  # type: ignore[arg-type]
-        except (MultiPartParserError, SuspiciousOperation) as error:
+            fields, files = parse_multipart(request, max_form_bytes(), spool)
+        except MalformedForm as error:
             raise InvalidInput(f"{NO_FILE}: {error}") from None
         if files:
             yield Archive(str(spool.field_name), spool.file, spool.size, spool.digest.hexdigest())
@@ -161,39 +117,8 @@ def _parse_multipart(request: HttpRequest) -> Iterator[Archive | str]:
             yield _get_url(fields)
 
 
-def _read_body(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """Return the unpacked body. `limit` bounds the bytes as sent and, against zip bombs, as unpacked."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ENCODINGS:
-        raise UnknownEncoding(f"Content-Encoding must be gzip or zstd, not {encoding!r}")
-    sent = stream_body(request, limit)
-    return sent if encoding == "identity" else _decompress(sent, limit)
-
-
-def _decompress(sent: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    try:
-        # Empty chunks are dropped: to the parser an empty chunk is the end of the body.
-        yield from filter(None, decompress(sent, limit))
-    except TooLarge:
-        raise TooLarge(f"The body is larger than {limit} bytes") from None
-
-
 def _get_url(fields: QueryDict) -> str:
     url = fields.get("url", "").strip()
     if not url:
         raise InvalidInput(NO_FILE)
     return url
-
-
-class _BodyReader:
-    """File whose content is an iterator of chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(data)

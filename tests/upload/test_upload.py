@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from tecken import redisclient, services
 from tecken.errors import NotFound
+from tecken.http.form import Spool
 from tecken.redisclient import services as redis_services
 from tecken.storage import services as storage_services
 from tecken.storage.models import SymbolFile
@@ -29,7 +30,6 @@ from tecken.symbols.layouts import FileKey
 from tecken.symbols.pagefile.file import Header
 from tecken.tasks import keep_upload
 from tecken.upload import archive_upload
-from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file
 from tecken.upload.models import Upload
 from tests.support.options import Override
@@ -350,7 +350,7 @@ def test_upload_other_spellings_of_the_path_are_served(builder: Uploader, path: 
 
 
 def test_upload_full_disk_is_503_with_retry_after(builder: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tecken.upload.form.TemporaryFile", full_disk)
+    monkeypatch.setattr("tecken.http.form.TemporaryFile", full_disk)
     reply = send(builder, zipped({str(DLL_KEY): bytes(1 << 20)}, zipfile.ZIP_STORED))
     assert (reply.status_code, reply["Retry-After"]) == (503, "60")
     assert "disk for temporary files is full" in reply.json()["error"]

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from tecken.errors import Conflict, InvalidInput, Malformed, NotFound, TooLarge
 from tecken.http.decorators import Grant, accept_body, body, post_only, require_permission
+from tecken.http.form import Spool
 from tecken.http.ratelimit import charge, rate_limited, upload_cost
 from tecken.http.responses import json_reply, render_errors
 from tecken.limits.port import Cost
@@ -31,7 +32,6 @@ from tecken.symbols.decompression import decompress
 from tecken.symbols.ids import ObjectId, normal_debug_id
 from tecken.symbols.layouts import FileKey, FileType, file_of, symbol_file
 from tecken.upload.file_rows import Outcome, warn_of_native_files
-from tecken.upload.form import Spool
 from tecken.upload.ingest import ingest_file, open_staged, read_chunks, select_storage
 from tecken.upload.models import Protocol, Upload
 from tecken.upload.protocols.direct import UPLOADERS, build_own_url, find_upload, writes_try
