@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 import orjson
@@ -129,6 +129,26 @@ def resolve(parts: Parts, version: ApiVersion, jobs: Sequence[Job], trace: Trace
     ]
 
 
+def load_headers(
+    parts: Parts, wanted: Mapping[ObjectId, Collection[int]], deadline: float, trace: Trace
+) -> dict[ObjectId, Outcome]:
+    """Return the outcome of each module, and have cold ones converted until `deadline`.
+
+    The outcome of a cold module may be the frames of all its wanted offsets; without offsets it has a header.
+    """
+    outcomes: dict[ObjectId, Outcome] = {**parts.modules.headers(wanted, trace, parts.most_cold)}
+    cold = [module for module in wanted if module not in outcomes]
+    if not cold:
+        return outcomes
+    offsets = {module: _possible(wanted[module]) for module in cold}
+    outcomes |= parts.cold.convert_and_wait(cold, deadline, parts.client, offsets)
+    ready = [module for module in cold if module not in outcomes]
+    if ready:
+        outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
+        outcomes |= parts.modules.headers(ready, trace)
+    return outcomes
+
+
 class _Reference(NamedTuple):
     """Offsets that one job has in one of its modules.
 
@@ -222,23 +242,8 @@ class _Request:
 
     def _load_headers(self, modules: Iterable[ObjectId]) -> None:
         """Fill the outcomes, and have cold modules converted."""
-        loaded = self._parts.modules.headers(modules, self._trace, self._parts.most_cold)
-        self._outcomes |= loaded
-        cold = [module for module in modules if module not in loaded]
-        if cold:
-            self._outcomes |= self._convert(cold)
-
-    def _convert(self, cold: Sequence[ObjectId]) -> dict[ObjectId, Outcome]:
-        parts = self._parts
-        offsets = {module: _possible(self._wanted[module]) for module in cold}
-        outcomes: dict[ObjectId, Outcome] = {
-            **parts.cold.convert_and_wait(cold, self._deadline, parts.client, offsets)
-        }
-        ready = [module for module in cold if module not in outcomes]
-        if ready:
-            outcomes |= dict.fromkeys(ready, Pending("it was prepared and is gone again; try again"))
-            outcomes |= parts.modules.headers(ready, self._trace)
-        return outcomes
+        wanted = {module: self._wanted[module] for module in modules}
+        self._outcomes |= load_headers(self._parts, wanted, self._deadline, self._trace)
 
     def _render(self, modules: Iterable[ObjectId]) -> set[ObjectId]:
         """Fill the fragments and return the modules whose page file was replaced meanwhile."""
