@@ -72,10 +72,10 @@ class ResultSignals:
         return len(self._events)
 
     @contextmanager
-    def watch(self, modules: Iterable[ObjectId]) -> Iterator[Event]:
-        """Give an event that is set whenever one of the modules has something new."""
+    def watch(self, names: Iterable[str]) -> Iterator[Event]:
+        """Give an event that is set whenever one of the modules has something new, by their keys."""
         event = Event()
-        keys = {module.key for module in modules}
+        keys = set(names)
         with self._lock:
             for key in keys:
                 self._events[key].add(event)
@@ -111,7 +111,8 @@ def _no_absent(_modules: Sequence[ObjectId]) -> Mapping[ObjectId, Missing]:
 class _Wait:
     """Modules of one request that have no result yet, in its order, and the results of the others.
 
-    `wanting` has the modules whose offsets workers know, `read` those whose early frames were read.
+    `wanting` has the modules whose offsets workers know, `read` those whose early frames were read,
+    `converted` those that this process has converted.
     """
 
     states: dict[ObjectId, State]
@@ -121,6 +122,7 @@ class _Wait:
     has_claimed: bool = False
     wanting: set[ObjectId] = field(default_factory=set)
     read: set[ObjectId] = field(default_factory=set)
+    converted: set[ObjectId] = field(default_factory=set)
 
     def offsets_of(self, modules: Iterable[ObjectId]) -> Offsets:
         """Return the offsets of modules, without those that have too many for early frames."""
@@ -152,6 +154,9 @@ class CeleryConversionQueue:
         places: Returns how many modules of one client workers may have at a time.
         absent: Returns the modules that are known to be absent and need no job.
         signals: Ends the pause between two polls when a module has something new.
+        convert: Converts a module in this process that no worker has begun, in place of a pause, and
+            publishes its result. A worker's process must have it: when all of them waited for modules, none
+            would convert one.
         clock: Seconds; replaced in tests.
         wait: Waits for an event, at most for some seconds, and returns whether it is set.
         sleep: Sleeps for some seconds.
@@ -165,6 +170,7 @@ class CeleryConversionQueue:
         absent: Callable[[Sequence[ObjectId]], Mapping[ObjectId, Missing]] = _no_absent,
         signals: ResultSignals | None = None,
         *,
+        convert: Callable[[ObjectId], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[Event, float], bool] = Event.wait,
         sleep: Callable[[float], None] = time.sleep,
@@ -174,6 +180,7 @@ class CeleryConversionQueue:
         self._places = places
         self._absent = absent
         self._signals = signals or ResultSignals()
+        self._convert = convert
         self._clock = clock
         self._wait = wait
         self._sleep = sleep
@@ -193,7 +200,7 @@ class CeleryConversionQueue:
         states: dict[ObjectId, State] = {module: "idle" for module in modules if module not in results}
         wait = _Wait(states, results, client, offsets)
         try:
-            with self._signals.watch(states) as signal:
+            with self._signals.watch(module.key for module in states) as signal:
                 self._poll_until(wait, signal, deadline)
         except Unavailable as error:
             return results | dict.fromkeys(wait.states, error)
@@ -210,6 +217,8 @@ class CeleryConversionQueue:
             left = deadline - self._clock()
             if not wait.states or left <= 0:
                 return
+            if self._convert_one(wait):
+                continue
             pause = FIRST_PAUSE if len(wait.states) < before else min(pause * 1.5, LONGEST_PAUSE)
             # Spread, so that requests that started together do not poll together.
             is_signaled = self._wait(signal, min(left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
@@ -218,6 +227,22 @@ class CeleryConversionQueue:
             others = min(len(wait.states), POLLED) - 1
             if is_signaled and others:
                 self._sleep(min(left, FIRST_PAUSE * others / POLLED))
+
+    def _convert_one(self, wait: _Wait) -> bool:
+        """Convert a module that no worker has begun, the last one, as workers take the first; once each."""
+        left = [it for it, state in wait.states.items() if state in ("idle", "asked")]
+        module = next((it for it in reversed(left) if it not in wait.converted), None)
+        if self._convert is None or module is None:
+            return False
+        wait.converted.add(module)
+        try:
+            self._convert(module)
+        except Unavailable:
+            raise
+        except Exception:
+            # Its result is published by now; other modules may have symbols.
+            logger.exception("%s: its conversion failed; its frames have no symbols", module)
+        return True
 
     def _poll(self, wait: _Wait) -> None:
         """Move modules with a result from `wait.states` to `wait.results`, and claim idle ones."""
