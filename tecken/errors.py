@@ -6,7 +6,8 @@
     │   ├── BadOption: an unknown runtime option, or a value that it cannot have
     │   ├── Forbidden: no token, a bad token, or one without the permission (403)
     │   ├── LockedOut: too many failures from this address (429)
-    │   │   └── RateLimited: more than a rate limit or quota allows
+    │   │   ├── RateLimited: more than a rate limit or quota allows
+    │   │   └── TooManyAtOnce: more work in progress than a client may have
     │   ├── TooLarge: over a size limit (413)
     │   ├── UnknownEncoding: a body in an encoding that is not supported (415)
     │   └── Malformed: bytes that are not of the expected format
@@ -97,6 +98,10 @@ class RateLimited(LockedOut):
         super().__init__(message, retry_after)
         self.violated = violated
         self.statuses = statuses
+
+
+class TooManyAtOnce(LockedOut):
+    """More work in progress than a client may have at a time."""
 
 
 class TooLarge(InvalidInput):

@@ -107,6 +107,21 @@ LIST = (
         "Seconds from starting to fetch a symbol file until its page file was in place.",
     ),
     Metric(
+        "tecken_minidumps_total",
+        "counter",
+        ("result",),
+        "worker",
+        "Minidumps processed: done, refused (no dump, or over a limit) or failed.",
+    ),
+    Metric(
+        "tecken_minidump_seconds",
+        "histogram",
+        (),
+        "worker",
+        "Seconds to process a minidump, with its wait for cold modules.",
+    ),
+    Metric("tecken_minidump_frames_total", "counter", (), "worker", "Frames in reports of minidumps."),
+    Metric(
         "tecken_source_lookups_total",
         "counter",
         ("source", "result"),
@@ -239,6 +254,9 @@ MODULES = _counter("tecken_symbolicate_modules_total")
 PAGES = _counter("tecken_pages_total")
 PREPARATIONS = _counter("tecken_preparations_total")
 PREPARATION_SECONDS = _histogram("tecken_preparation_seconds", (0.1, 0.3, 1, 3, 10, 30, 100, 300))
+MINIDUMPS = _counter("tecken_minidumps_total")
+MINIDUMP_SECONDS = _histogram("tecken_minidump_seconds", (0.1, 0.3, 1, 3, 10, 30, 100, 300))
+MINIDUMP_FRAMES = _counter("tecken_minidump_frames_total")
 CONFIG_REFRESHES = _counter("tecken_config_refresh_total")
 CONFIG_MISSED_HINTS = _counter("tecken_config_missed_hints_total")
 CONFIG_BAD_VALUES = _counter("tecken_config_bad_values_total")

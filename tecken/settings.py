@@ -370,6 +370,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
+    "remove-old-minidumps": {
+        "task": "tecken.symbolication.tasks.clean_minidumps",
+        "schedule": 900.0,
+        "options": {"expires": 900.0},
+    },
     "remove-old-misses": {
         "task": "tecken.download.tasks.clean",
         "schedule": 3600.0,

@@ -25,6 +25,7 @@ from tecken.redisclient.services import cache_client
 from tecken.runtimeconfig import service
 from tecken.services import per_process
 from tecken.symbolication import fetched
+from tecken.symbolication.crash_dumps import retention as dump_retention
 from tecken.upload import archive_upload
 from tecken.upload.models import Upload
 from tecken.upload.resolved import note_recent
@@ -76,6 +77,12 @@ def clean_uploads() -> None:
 def clean_fetched() -> None:
     """Remove old symbols of upstreams. Safe to run twice; the next run finishes an interrupted one."""
     fetched.remove_old(timezone.now())
+
+
+@shared_task(name="tecken.symbolication.tasks.clean_minidumps", ignore_result=True)  # type: ignore[untyped-decorator]
+def clean_minidumps() -> None:
+    """Remove old minidumps and their reports. Safe to run twice; the next run finishes an interrupted one."""
+    dump_retention.remove_old(timezone.now())
 
 
 @per_process

@@ -92,7 +92,7 @@ def test_waiting_request_is_woken_by_the_worker() -> None:
     symbolication_services.symbol_loader()
     until_it_listens()
     signals = symbolication_services.result_signals()
-    with signals.watch([CRASH_C]) as event:
+    with signals.watch([CRASH_C.key]) as event:
         prepare(*CRASH_C)
         assert event.wait(30)
 

@@ -75,6 +75,15 @@ class Options(BaseModel):
         ge=2,
         le=10_000,
     )
+    minidump_max_bytes: Bytes = symbolication(
+        256 * MIB, "A minidump, as sent and as unpacked.", ge=1, le=1024 * MIB
+    )
+    minidump_deadline_seconds: Seconds = symbolication(
+        15.0, "How long a request waits for the report of its minidump before it gets a URL.", ge=0, le=300
+    )
+    minidump_client_dumps: int = symbolication(
+        8, "Minidumps of one client that wait or are processed; further ones get a 429.", ge=1, le=256
+    )
 
     process_header_bytes: Bytes = memory(64 * MIB, "Headers of modules.", ge=1, le=TIB)
     process_page_bytes: Bytes = memory(
@@ -130,6 +139,15 @@ class Options(BaseModel):
     keep_missing_days: int = retention(30, "Missing symbols that are no longer requested.", ge=1, le=36_500)
     keep_missing_rows: int = retention(
         100_000, "Most missing symbols to keep; the least requested are dropped.", ge=1, le=100_000_000
+    )
+    minidump_keep_seconds: Seconds = retention(
+        3600.0, "The report of a minidump, at the URL with its id.", ge=60, le=2_592_000
+    )
+    minidump_keep_dumps: bool = retention(
+        False, "Keep minidumps themselves in the storage after they are processed."
+    )
+    keep_minidump_days: int = retention(
+        30, "Minidumps that `minidump_keep_dumps` keeps; all others go with their jobs.", ge=1, le=36_500
     )
     keep_unfinished_days: int = retention(1, "Uploads that were never finished.", ge=1, le=365)
 

@@ -1,13 +1,16 @@
-"""Celery tasks that convert modules: for a request that waits, and ahead of demand."""
+"""Celery tasks that convert modules, for a request that waits and ahead of demand, and process minidumps."""
 
 from __future__ import annotations
 
 from celery import Task, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init
 
+from tecken.errors import Malformed, Unavailable
 from tecken.jobs.task import pause
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.crash_dumps import services as crash_dump_services
 from tecken.symbolication.warm_up import warm_up_worker_process
 from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
@@ -16,6 +19,9 @@ from tecken.symbols.pagefile.file import Header
 # lives; a retry before that would read the marker and not try.
 FIRST_PAUSE = 15.0
 TRIES_AGAIN = 6
+# The client of a minidump polls.
+DUMP_PAUSE = 4.0
+DUMP_TRIES_AGAIN = 3
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -49,6 +55,35 @@ def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None
     outcome = _convert(debug_file, debug_id, scope)
     if isinstance(outcome, Missing) and outcome.kind == "unreachable" and self.request.retries < TRIES_AGAIN:
         raise self.retry(countdown=pause(FIRST_PAUSE, self.request.retries))
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name=crash_dump_services.TASK,
+    bind=True,
+    acks_late=True,
+    ignore_result=True,
+    max_retries=DUMP_TRIES_AGAIN,
+)
+def process_minidump(self: Task, dump_id: str) -> None:
+    """Walk a stored minidump and store its report. Safe to run twice.
+
+    The job is retried while the storage does not respond. It has an expiry, so it never becomes a dead letter
+    that needs the dump, which is deleted after the last try.
+    """
+    processor = crash_dump_services.dump_processor()
+    try:
+        processor.work(dump_id)
+    except Unavailable as error:
+        if self.request.retries >= DUMP_TRIES_AGAIN:
+            processor.fail(dump_id, str(error))
+            return
+        processor.postpone(dump_id)
+        raise self.retry(exc=error, countdown=pause(DUMP_PAUSE, self.request.retries)) from None
+    except SoftTimeLimitExceeded:
+        processor.fail(dump_id, "the dump takes more time than it may have", Malformed.__name__)
+    except Exception as error:
+        processor.fail(dump_id, f"its processing failed: {type(error).__name__}")
+        raise
 
 
 def _convert(debug_file: str, debug_id: str, scope: str) -> Header | Missing:

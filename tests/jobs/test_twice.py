@@ -17,11 +17,13 @@ from tecken import services
 from tecken.celery import app
 from tecken.jobs.records import records
 from tecken.redisclient import services as redis_services
-from tecken.symbolication.tasks import convert, prepare
+from tecken.symbolication.crash_dumps.services import dump_desk
+from tecken.symbolication.tasks import convert, prepare, process_minidump
 from tecken.tasks import keep_upload
 from tecken.upload.models import Upload
 from tests.jobs.traced import traced
 from tests.support.quiet_usage import quiet_usage
+from tests.symbolication.crash_dumps.jobs import crash_dump
 from tests.upload.uploaders import SAMPLES, SYM, SYM_KEY, Makes
 from tests.upload.zips import zipped
 
@@ -51,6 +53,7 @@ def arguments(uploader: Makes, settings: Settings, monkeypatch: pytest.MonkeyPat
         prepare.name: MODULE,
         convert.name: MODULE,
         keep_upload.name: [Upload.objects.get().pk],
+        process_minidump.name: [dump_desk().submit(io.BytesIO(crash_dump()), "127.0.0.1")],
         "tecken.jobs.tasks.canary": ["convert"],
     }
 

@@ -219,11 +219,13 @@ def test_cleanup_command_prints_what_it_removed(uploads: Uploads) -> None:
     call_command("cleanup", "--dry-run", stdout=said)
     assert said.getvalue().startswith("would be removed: 1 files of ")
     assert said.getvalue().endswith(
-        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, 1 missing symbols\n"
+        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, "
+        "0 minidumps and 0 of their reports of 0 bytes, 1 missing symbols\n"
     )
     call_command("cleanup", stdout=said)
     assert said.getvalue().endswith(
-        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, 1 missing symbols\n"
+        "1 of their rows, 1 uploads, 0 staged files, 0 modules of upstreams of 0 bytes, "
+        "0 minidumps and 0 of their reports of 0 bytes, 1 missing symbols\n"
     )
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from tecken.download import missing as missing_symbols
 from tecken.errors import Unavailable
 from tecken.symbolication import fetched as fetched_symbols
+from tecken.symbolication.crash_dumps import retention as dump_retention
 from tecken.upload.retention import Retention
 
 
@@ -17,8 +18,8 @@ class Command(BaseCommand):
     """Removal of everything that has been kept for long enough."""
 
     help = (
-        "Remove uploads, staged files, symbols of upstreams and missing symbols past their retention "
-        "(options keep_*_days)."
+        "Remove uploads, staged files, symbols of upstreams, minidumps and missing symbols past their "
+        "retention (options keep_*_days and minidump_keep_seconds)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         try:
             removed = Retention(now, dry_run=dry_run).run()
             fetched = fetched_symbols.remove_old(now, dry_run=dry_run)
+            dumps = dump_retention.remove_old(now, dry_run=dry_run)
         except Unavailable as error:
             raise CommandError(f"{error}; the next run continues from here") from error
         missing = missing_symbols.remove_old(now, dry_run=dry_run)
@@ -41,5 +43,6 @@ class Command(BaseCommand):
             f"{verb}: {removed.files:,} files of {removed.bytes:,} bytes, "
             f"{removed.rows:,} of their rows, {removed.uploads:,} uploads, {removed.staged:,} staged files, "
             f"{fetched.modules:,} modules of upstreams of {fetched.bytes:,} bytes, "
+            f"{dumps.dumps:,} minidumps and {dumps.reports:,} of their reports of {dumps.bytes:,} bytes, "
             f"{missing:,} missing symbols"
         )

@@ -348,11 +348,20 @@ class ModuleConverter(Protocol):
 
 
 class InlineConversionQueue:
-    """Conversion in the calling process, one module after the other; none is begun after the deadline."""
+    """Conversion in the calling process, one module after the other; none is begun after the deadline.
 
-    def __init__(self, converter: ModuleConverter, clock: Callable[[], float] = time.monotonic) -> None:
+    `note` is called before each conversion.
+    """
+
+    def __init__(
+        self,
+        converter: ModuleConverter,
+        clock: Callable[[], float] = time.monotonic,
+        note: Callable[[ObjectId], object] = lambda _module: None,
+    ) -> None:
         self._converter = converter
         self._clock = clock
+        self._note = note
 
     def convert_and_wait(
         self,
@@ -368,6 +377,7 @@ class InlineConversionQueue:
     def _convert(self, module: ObjectId, deadline: float) -> Header | Missing | Unavailable:
         if self._clock() >= deadline:
             return Pending(f"{module}: no time was left to convert it", RETRY_AFTER)
+        self._note(module)
         try:
             return self._converter.convert(module)
         except Unavailable as error:

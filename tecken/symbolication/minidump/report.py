@@ -11,7 +11,7 @@ Source: `json-schema.md` and `process_state.rs` of minidump-processor 0.27.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
@@ -22,10 +22,7 @@ from tecken.symbolication.minidump.module_list import base_name
 from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.stack import Stack, StackFrame
 from tecken.symbolication.minidump.system_info import hex_address
-
-if TYPE_CHECKING:
-    # Only a process that looks symbols up needs to load the lookup.
-    from tecken.symbols.lookup import Frame, Inline
+from tecken.symbols.frame import Frame, Inline
 
 # rust-minidump writes a debug id of zeros for a module without one.
 _NO_DEBUG_ID: Final = "0" * 33
