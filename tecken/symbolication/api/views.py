@@ -53,7 +53,7 @@ def parts(request: HttpRequest | None = None) -> Parts:
         frames(),
         values.symbolicate_deadline_seconds,
         most_cold=values.symbolicate_max_cold_modules,
-        client=_client(request) if request else "",
+        client=client_of(request) if request else "",
         with_try=request is not None and "try" in request.GET,
         note_absent=storage_services.count_absent,
         note_early=storage_services.note_uses,
@@ -149,7 +149,7 @@ def _reply(request: HttpRequest, version: ApiVersion, jobs: Sequence[Job]) -> Ht
     return json_reply(symbolicate(parts(request), version, jobs, debug=debug, log=options().full_tracing))
 
 
-def _client(request: HttpRequest) -> str:
+def client_of(request: HttpRequest) -> str:
     """Return the name of the client that shares workers with others: a user, or the network of an address."""
     caller = caller_of(request)
     return f"user {caller.user}" if caller.user else caller.address

@@ -1,8 +1,8 @@
 """OpenAPI document: django-ninja's, with operations that are described by hand, and the errors of each.
 
 Operations are authenticated by token or session. The views of symbolication and downloads do not use
-django-ninja, because they get the most requests. Their descriptions are in `described_symbolication` and
-`described_downloads`.
+django-ninja, because they get the most requests. Their descriptions are in `described_symbolication`,
+`described_minidumps` and `described_downloads`.
 
 https://spec.openapis.org/oas/v3.1.0
 """
@@ -21,6 +21,7 @@ from ninja.security import APIKeyHeader
 from tecken.errors import Forbidden
 from tecken.http.decorators import Grant, authenticate
 from tecken.web.api import described_downloads as downloads
+from tecken.web.api import described_minidumps as minidumps
 from tecken.web.api import described_symbolication as symbolication
 from tecken.web.api.schemas import STRING, Json
 
@@ -102,6 +103,7 @@ class DescribedAPI(NinjaAPI):
         # A copy, because the errors are added to it each time that the document is made.
         document["paths"] = {
             **deepcopy(symbolication.PATHS),
+            **deepcopy(minidumps.PATHS),
             **deepcopy(downloads.PATHS),
             **document["paths"],
         }
@@ -110,6 +112,7 @@ class DescribedAPI(NinjaAPI):
                 _complete(path, operation)
         document["components"]["schemas"] |= {
             **symbolication.SCHEMAS,
+            **minidumps.SCHEMAS,
             **downloads.SCHEMAS,
             "Error": ERROR,
             "NotFound": NOT_FOUND,

@@ -74,7 +74,7 @@ def test_operation_keeps_to_its_description(
 ) -> None:
     """For valid and invalid requests: no 5xx, and only the statuses, headers and shapes of the document."""
     # Invalid requests are to be refused for what is wrong with them, and not for their number or size.
-    runtime_options(failed_tokens=1_000_000, symbolicate_max_jobs=1000)
+    runtime_options(failed_tokens=1_000_000, symbolicate_max_jobs=1000, minidump_deadline_seconds=0)
     user = person("everything@example.com", *PERMISSIONS)
 
     @settings(

@@ -1,0 +1,181 @@
+"""`POST /process/minidump` and `GET /process/minidump/<id>`: from a dump to its report (docs/api.md).
+
+Programs that send dumps after a crash take status 200 alone as success, and keep the text of the response as
+the id of their report. A form with their field therefore gets the id at once, unless its client prefers JSON.
+Source: Crashpad's crash_report_upload_thread.cc, which gives up after 60 seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from http import HTTPStatus
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Final, cast
+
+import orjson
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import SkipFile
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from tecken.errors import InvalidInput, Malformed, TooLarge
+from tecken.http.decorators import accept_body, cors, get_only, post_only
+from tecken.http.form import CHUNK_BYTES, FIELDS_BYTES, MalformedForm, Spool, parse_multipart, read_body
+from tecken.http.ratelimit import rate_limited
+from tecken.http.responses import json_reply
+from tecken.limits import services as limits_services
+from tecken.runtimeconfig.current import options
+from tecken.symbolication.api.views import charge_before_body, client_of, count_requests
+from tecken.symbolication.crash_dumps.services import dump_desk, dump_tracker
+from tecken.symbolication.crash_dumps.submission import DumpStatus
+from tecken.symbols.decompression import decompress
+
+NAME: Final = "minidump"
+SENDER_FIELD: Final = "upload_file_minidump"
+FIELDS: Final = (SENDER_FIELD, "minidump")
+NO_DUMP: Final = f"Must be a minidump, or a form with a minidump in its field {' or '.join(FIELDS)}"
+MAGIC: Final = b"MDMP"
+NOT_A_DUMP: Final = "The file is not a minidump: it does not begin with MDMP"
+# Seconds until a client should look again.
+RETRY_AFTER: Final = "2"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+def max_dump_bytes() -> int:
+    """Return how large the body of a request with a dump may be."""
+    return options().minidump_max_bytes + FIELDS_BYTES
+
+
+class OneDump(Spool):
+    """Upload handler that takes the first file in one of FIELDS, and skips all others: senders attach logs.
+
+    `dump` is the file, once it is complete.
+    """
+
+    dump: BinaryIO | None = None
+
+    def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
+        """Open the file."""
+        if field_name not in FIELDS or self.dump:
+            raise SkipFile
+        super().new_file(field_name, file_name, *args, **kwargs)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Write a chunk. Raises TooLarge."""
+        if start + len(raw_data) > options().minidump_max_bytes:
+            raise _too_large()
+        super().receive_data_chunk(raw_data, start)
+
+    def file_complete(self, file_size: int) -> UploadedFile[Any]:
+        """Keep the file from the parser, which closes `file` when it skips another one."""
+        complete = super().file_complete(file_size)
+        self.dump = self.file
+        self.field = str(self.field_name)
+        del self.file
+        return complete
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        if self.dump:
+            self.dump.close()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The minidump is larger than {options().minidump_max_bytes} bytes")
+
+
+@contextmanager
+def receive_dump(request: HttpRequest) -> Iterator[tuple[BinaryIO, str]]:
+    """Give the dump in a body as a file without a name, and the field of the form that it was in.
+
+    The field is "" for a body that is the dump itself. The dump may also be a compressed file. Raises
+    InvalidInput and TooLarge.
+    """
+    if request.content_type == "multipart/form-data":
+        with closing(OneDump(request)) as spool:
+            try:
+                parse_multipart(request, max_dump_bytes(), spool)
+            except MalformedForm as error:
+                raise InvalidInput(f"{NO_DUMP}: {error}") from None
+            if not spool.dump:
+                raise InvalidInput(NO_DUMP)
+            with _unpack(iter(partial(spool.dump.read, CHUNK_BYTES), b"")) as file:
+                yield file, spool.field
+        return
+    with _unpack(read_body(request, options().minidump_max_bytes)) as file:
+        yield file, ""
+
+
+@contextmanager
+def _unpack(chunks: Iterator[bytes]) -> Iterator[BinaryIO]:
+    """Write the unpacked chunks to a file without a name."""
+    with cast(BinaryIO, TemporaryFile(dir=settings.SPOOL_DIR)) as file:
+        try:
+            for chunk in decompress(chunks, options().minidump_max_bytes):
+                file.write(chunk)
+        except TooLarge:
+            raise _too_large() from None
+        if not file.tell():
+            raise InvalidInput(NO_DUMP)
+        yield file
+
+
+def submit(request: HttpRequest, file: BinaryIO) -> str:
+    """Store the dump of a request, send its job, and return its id.
+
+    Raises Malformed for a file that is no dump, TooManyAtOnce and Unavailable.
+    """
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise Malformed(NOT_A_DUMP)
+    limits_services.usage().count_version(NAME)
+    return dump_desk().submit(file, client_of(request))
+
+
+@csrf_exempt
+@count_requests(NAME)
+@cors("POST, OPTIONS", expose="Location, RateLimit, RateLimit-Policy, Retry-After")
+@post_only
+@rate_limited("symbolicate", cost=None)
+@charge_before_body
+@accept_body(max_dump_bytes)
+def post_minidump(request: HttpRequest) -> HttpResponse:
+    """Process the dump in the body, and wait for its report for some seconds."""
+    # Before the body is unpacked and stored.
+    dump_tracker().check_places(client_of(request))
+    with receive_dump(request) as (file, field):
+        dump_id = submit(request, file)
+    if field == SENDER_FIELD and not _prefers_json(request):
+        return HttpResponse(dump_id, content_type=TEXT)
+    return _reply(request, dump_id, dump_desk().wait(dump_id, options().minidump_deadline_seconds))
+
+
+@cors("GET, HEAD, OPTIONS", expose="Location, RateLimit, RateLimit-Policy, Retry-After")
+@get_only
+@rate_limited("symbolicate")
+def get_minidump(request: HttpRequest, dump_id: str) -> HttpResponse:
+    """Return the report of a dump, or the dump's state."""
+    return _reply(request, dump_id, dump_desk().fetch(dump_id))
+
+
+def _prefers_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/plain", "application/json"]) == "application/json"
+
+
+def _reply(request: HttpRequest, dump_id: str, status: DumpStatus) -> HttpResponse:
+    """Return the report, or the state with the address at which the report will be."""
+    status.raise_if_failed()
+    if status.state == "done":
+        reply = json_reply(status.report)
+        # Who has the address may read the report; shared caches may not store it.
+        reply["Cache-Control"] = "private"
+        return reply
+    url = request.build_absolute_uri(f"/process/minidump/{dump_id}")
+    body = {"id": dump_id, "url": url, "state": status.state}
+    reply = json_reply(orjson.dumps(body), HTTPStatus.ACCEPTED)
+    reply["Location"], reply["Retry-After"], reply["Cache-Control"] = url, RETRY_AFTER, "no-store"
+    return reply
