@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import pack
 
 import pytest
 
 from tests.support.minidump_samples import SAMPLES
-from tests.support.minidumps import AMD64, ARM64, IOS, LINUX, MACOS, WINDOWS, X86, DumpWriter
+from tests.support.minidumps import AMD64, ARM, ARM64, IOS, LINUX, MACOS, WINDOWS, X86, DumpWriter
 from tests.symbolication.minidump.stackwalk import differences, find_stackwalk, report_of, their_report
 
 MEMORY_CODE = 0x0123_4567_89AB_CDEF
@@ -40,12 +41,22 @@ EXCEPTIONS = [
     *[
         (WINDOWS, AMD64, code, 0, ())
         for code in (
+            *range(0xC000_008B, 0xC000_0098),
+            *(0x8000_0001, 0x8000_0002, 0x8000_0004, 0xC000_0008, 0xC000_0025, 0xC000_0026, 0xC000_0194),
             *(0, 2, 0x8000_0003, 0xC000_001D, 0xC000_0094, 0xC000_00FD, 0xE000_0008, 0xE06D_7363),
             *(0xE043_4352, 0x0517_A7ED, 0xC000_000D, 0xC06D_007E, 0xC06D_007F, 0x406D_1388, 0x8000_000D),
             *(0xC000_0374, 0x4000_001F, 0xDEAD_BEEF, 0x6BA, 0xC002_0001, 0x4001_000A, 0xC000_0142),
         )
     ],
 ]
+
+PLATFORMS = (*range(1, 5), 0x8000, 0x8101, 0x8102, *range(0x8201, 0x8206), 0x9999)
+PROCESSORS = (*range(11), 12, *range(0x8001, 0x8006), 0xFFFF)
+ARM_PARTS = (
+    *(0x4100_C050, 0x4100_C080, 0x4100_C090, 0x4100_C0F0, 0x4100_C140, 0x4100_C150, 0x4100_B360, 0x4100_B560),
+    *(0x4100_B760, 0x4100_B020, 0x4100_9260, 0x4100_9460, 0x4100_9660, 0x5100_06F0, 0x5100_00F0, 0x5600_0010),
+    0x6900_0010,
+)
 
 
 @pytest.fixture
@@ -81,4 +92,22 @@ def test_reasons_of_crashes_equal_those_of_stackwalk(program: str, tmp_path: Pat
         different += differences(
             report_of(content)["crash_info"], theirs["crash_info"], f"{system:#x} {code:#x}"
         )
+    assert different == []
+
+
+def test_systems_and_processors_are_named_as_by_stackwalk(program: str, tmp_path: Path) -> None:
+    dumps = [
+        *(DumpWriter(platform) for platform in PLATFORMS),
+        *(DumpWriter(LINUX, processor) for processor in PROCESSORS),
+        *(DumpWriter(LINUX, ARM, cpu_details=pack("<II", part, 0)) for part in ARM_PARTS),
+        *(DumpWriter(LINUX, ARM, cpu_details=pack("<II", 0, 1 << bit)) for bit in range(23)),
+    ]
+    different: list[str] = []
+    for writer in dumps:
+        content = writer.content()
+        dump = tmp_path / "crash.dmp"
+        dump.write_bytes(content)
+        theirs = their_report(program, dump)
+        assert theirs is not None
+        different += differences(report_of(content)["system_info"], theirs["system_info"])
     assert different == []

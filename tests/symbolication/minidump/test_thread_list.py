@@ -6,6 +6,7 @@ from tecken.symbolication.minidump.dump import DumpThread, Minidump
 from tecken.symbolication.minidump.memory import MAX_REGIONS
 from tecken.symbolication.minidump.read import read_minidump
 from tests.support.minidumps import (
+    BREAKPAD,
     MEMORY,
     MEMORY64,
     NOWHERE,
@@ -76,6 +77,17 @@ def test_thread_of_the_exception_counts_and_not_the_requesting_thread() -> None:
     dump.breakpad(requesting_thread=8)
     dump.exception(7, 6)
     assert read(dump).requesting_thread == 0
+
+
+def test_threads_that_the_handler_does_not_name_are_ordinary() -> None:
+    dump = DumpWriter()
+    # Their ids are in the stream, and its flags say that they mean nothing.
+    dump.stream(BREAKPAD, pack("<III", 0, 7, 8))
+    dump.thread(7, amd64_context())
+    dump.thread(8, amd64_context())
+    parsed = read(dump)
+    assert parsed.requesting_thread is None
+    assert all(thread.registers for thread in parsed.threads)
 
 
 def test_exception_of_a_thread_that_is_not_in_the_dump_gives_no_crashing_thread() -> None:
@@ -187,7 +199,11 @@ def test_names_belong_to_ids_and_unreadable_ones_are_left_out() -> None:
 def test_names_past_the_end_of_the_file_are_left_out() -> None:
     dump = DumpWriter()
     dump.thread(1)
-    # A name of 4 GiB, and one at an offset of 64 bits.
+    dump.thread(2)
+    dump.thread(3)
+    # A name of 4 GiB, one at an offset of 64 bits, and one of 64 KiB shortly before the end.
     long_name = dump.add(b"\xfe\xff\xff\xff").rva
-    dump.stream(THREAD_NAMES, pack("<I", 2) + pack("<IQ", 1, long_name) + pack("<IQ", 1, (1 << 64) - 1))
-    assert read(dump).threads[0].name is None
+    cut_name = dump.add(pack("<I", 1 << 16)).rva
+    places = ((1, long_name), (2, (1 << 64) - 1), (3, cut_name))
+    dump.stream(THREAD_NAMES, pack("<I", 3) + b"".join(pack("<IQ", *place) for place in places))
+    assert [thread.name for thread in read(dump).threads] == [None, None, None]
