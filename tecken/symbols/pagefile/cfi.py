@@ -40,7 +40,7 @@ MAX_PAGE: Final = 256 << 10
 # Bytes of one packed record. The largest seen in ceph-osd, libjvm, libpython and a Rust program has 18,514.
 MAX_RECORD: Final = 256 << 10
 
-# Records of one module. Each takes 20 bytes of memory, and 80 more while they are sorted.
+# Records of one module. Each takes 21 bytes of memory, and 120 more while they are sorted.
 MAX_RECORDS: Final = 2 << 20
 
 # Last records up to an offset among which those that cover it are searched. They are parts of one function;
@@ -89,9 +89,10 @@ class CfiScanner:
 
     def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
-        # Key, size of the range, and place of each record.
+        # Key, size of the range, kind, and place of each record.
         self._keys = array("I")
         self._sizes = array("I")
+        self._is_init = bytearray()
         self._starts = array("Q")
         self._lengths = array("I")
         self._tail = b"\n"
@@ -123,16 +124,33 @@ class CfiScanner:
         """
         records: list[int] = []
         size = reach = 0
-        for i in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+        for i in self._kept():
             key = self._keys[i]
             if (size >= PAGE_SIZE and key >= reach) or size >= MAX_PAGE:
                 yield self._page(records)
                 records, size = [], 0
             records.append(i)
             size += self._lengths[i]
-            reach = max(reach, key + (self._sizes[i] or 1))
+            reach = max(reach, key + self._sizes[i])
         if records:
             yield self._page(records)
+
+    def _kept(self) -> Iterator[int]:
+        """Yield the numbers of the records by address, without INIT records inside of others.
+
+        Unwinders have no use for those. Of several at one address the shortest one is kept, and of equal
+        ones the first.
+        """
+        sizes = [size if is_init else 0 for size, is_init in zip(self._sizes, self._is_init, strict=True)]
+        order = sorted(range(len(sizes)), key=sizes.__getitem__)
+        order.sort(key=self._keys.__getitem__)
+        end = 0
+        for i in order:
+            if self._is_init[i]:
+                if self._keys[i] < end:
+                    continue
+                end = self._keys[i] + self._sizes[i]
+            yield i
 
     def _page(self, records: list[int]) -> tuple[int, bytes]:
         keys = [self._keys[i] for i in records]
@@ -184,15 +202,17 @@ class CfiScanner:
                 self._record.append(b"%x %b" % (length, rules))
             elif kind == b"WIN":
                 _, _, address, size, _ = line.split(None, 4)
-                self._store(_hex(address), _hex(size), _WHOLE + line)
+                self._store(_hex(address), _hex(size), _WHOLE + line, is_init=False)
 
     def _close(self) -> None:
         """End the record that has not ended yet. Changes without an INIT record do not count."""
         if self._range:
-            self._store(*self._range, b"\n".join(self._record))
+            self._store(*self._range, b"\n".join(self._record), is_init=True)
         self._range, self._record, self._last = None, [], 0
 
-    def _store(self, address: int, size: int, text: bytes) -> None:
+    def _store(self, address: int, size: int, text: bytes, *, is_init: bool) -> None:
+        if not size:
+            return
         if address >= _ADDRESS_END:
             self.dropped["STACK past 4 GiB"] += 1
         elif len(text) > MAX_RECORD:
@@ -201,7 +221,8 @@ class CfiScanner:
             self.dropped[f"STACK record after the first {MAX_RECORDS}"] += 1
         else:
             self._keys.append(address)
-            self._sizes.append(size)
+            self._sizes.append(min(size, _ADDRESS_END - 1))
+            self._is_init.append(is_init)
             self._starts.append(self._bytes)
             self._lengths.append(len(text))
             self._bytes += self._spool.write(text)
@@ -248,11 +269,11 @@ def expand(text: bytes, address: int) -> list[bytes]:
 def find(page: Page, offset: int, *, has_win: bool = True) -> UnwindRecords:
     """Return the records that apply at a module offset, among the last LOOK_BACK records up to it.
 
-    They are those that rust-minidump uses. A WIN record ends where the next one of its type begins, of
-    several at one address the first one counts, and frame data is preferred to FPO. Without `has_win`, WIN
-    records are not searched, which is faster. Raises MalformedPageFile.
+    They are those that rust-minidump uses. A record ends where the next one of its kind begins, of several
+    WIN records at one address the first one counts, and frame data is preferred to FPO. Without `has_win`,
+    WIN records are not searched, which is faster. Raises MalformedPageFile.
     """
-    cfi: tuple[bytes, ...] = ()
+    cfi: tuple[bytes, ...] | None = None
     wins: dict[bytes, tuple[int, re.Match[bytes]]] = {}
     last = bisect_right(page.keys, offset) - 1
     for i in range(last, max(-1, last - LOOK_BACK), -1):
@@ -261,13 +282,14 @@ def find(page: Page, offset: int, *, has_win: bool = True) -> UnwindRecords:
             win = _WIN.fullmatch(record) if has_win else None
             if win and wins.setdefault(win[1], (key, win))[0] == key:
                 wins[win[1]] = key, win
-        elif not cfi and offset < key + _size(record):
-            cfi = _changes_up_to(expand(record, key), offset)
-        if cfi and not has_win:
-            break
+        elif cfi is None:
+            is_covered = offset < key + _size(record)
+            cfi = _changes_up_to(expand(record, key), offset) if is_covered else ()
+            if not has_win:
+                break
     covering = (wins[kind] for kind in _WIN_KINDS if kind in wins)
     found = next((win for key, win in covering if offset < key + int(win[2], 16)), None)
-    return UnwindRecords(found and WinRecord(found[0], int(found[3], 16)), cfi)
+    return UnwindRecords(found and WinRecord(found[0], int(found[3], 16)), cfi or ())
 
 
 def _size(record: bytes) -> int:

@@ -92,10 +92,15 @@ def test_find_win_record_whose_type_and_flag_differ_does_not_count() -> None:
     assert find_wins(without_program, win(0, 0x110, 8).replace(b"0 1", b"1 1"), win(3, 0x120, 8)) == {}
 
 
-def test_find_init_record_around_others_is_found() -> None:
-    outer, inner = b"STACK CFI INIT 1000 100 outer", b"STACK CFI INIT 1010 8 inner"
-    module = Converted(MODULE + b"\n".join((outer, inner, b"")))
-    assert [module.at(offset).cfi for offset in (0x100F, 0x1017, 0x1018)] == [(outer,), (inner,), (outer,)]
+@pytest.mark.parametrize(
+    ("start", "size"), [(0x1000, 0x41), (0x1000, 0x40), (0x1010, 8), (0x103F, 0x10), (0x1000, 0)]
+)
+def test_find_init_record_that_begins_inside_of_another_does_not_count(start: int, size: int) -> None:
+    first, other = b"STACK CFI INIT 1000 40 first", b"STACK CFI INIT %x %x other" % (start, size)
+    for order in ((first, other), (other, first)) if size != 0x40 else ((first, other),):
+        module = Converted(MODULE + b"\n".join((*order, b"")))
+        found = {module.at(offset).cfi for offset in range(0x1000, 0x1060)}
+        assert found == {(first,), ()}
 
 
 def test_find_changes_in_any_order_are_sorted() -> None:
@@ -106,16 +111,15 @@ def test_find_changes_in_any_order_are_sorted() -> None:
 
 
 def test_find_record_over_many_pages_is_found_on_each() -> None:
-    filler = b"x" * 1000
-    outer = b"STACK CFI INIT 1000 40 outer"
-    others = (b"STACK CFI INIT %x 0 %b" % (0x1001 + i, filler) for i in range(0x30))
-    module = Converted(MODULE + b"\n".join((outer, *others, b"STACK CFI INIT 2000 10 %b" % filler, b"")))
-    assert module.at(0x1010).cfi == (outer,)
+    outer = win(0, 0x1000, 0x40)
+    others = (b"STACK CFI INIT %x 2 %b" % (0x1002 + 2 * i, b"x" * 1000) for i in range(31))
+    module = Converted(MODULE + b"\n".join((outer, *others, b"STACK CFI INIT 2000 10 y", b"")))
+    assert [module.at(offset).win for offset in (0x1000, 0x103E)] == [WinRecord(outer, 0)] * 2
     assert len(module.header.pages(Section.CFI)) == 2
 
 
 def test_cfi_hostile_ranges_are_cut_into_bounded_pages() -> None:
-    lines = (b"STACK CFI INIT %x ffffffff %b\n" % (i, b"x" * 1000) for i in range(600))
+    lines = (b"STACK WIN 4 %x ffffffff 0 0 0 0 0 0 1 %b\n" % (i, b"x" * 1000) for i in range(600))
     header = Converted(MODULE + b"".join(lines)).header
     assert len(header.pages(Section.CFI)) == 3
 
@@ -153,7 +157,7 @@ def test_cfi_unusable_record_is_dropped_and_counted(text: bytes, reason: str) ->
 
 def test_cfi_too_many_records_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cfi, "MAX_RECORDS", 2)
-    header = Converted(MODULE + (INIT + b"\n") * 5).header
+    header = Converted(MODULE + (WIN + b"\n") * 5).header
     assert header.metadata.dropped == {"STACK record after the first 2": 3}
 
 
@@ -179,7 +183,7 @@ RULES = st.text(".:$ abcrs+-^0123456789", min_size=1, max_size=20).map(str.strip
 def test_cfi_generated_records_are_kept(
     address: int, size: int, rules: bytes, changes: list[tuple[int, bytes]], piece: int
 ) -> None:
-    lines = [b"STACK CFI INIT %x %x %b\n" % (address, size, rules)]
+    lines = [b"STACK CFI INIT %x %x %b\n" % (address, size or 1, rules)]
     lines += [b"STACK CFI %x %b\n" % change for change in changes]
     assert Converted(MODULE + b"".join(lines), piece).text() == b"".join(lines)
 

@@ -105,14 +105,15 @@ class WinProgram(NamedTuple):
 
 def parse_win(line: str) -> WinProgram | None:
     """Return a STACK WIN record, None for one that cannot be used."""
-    fields = line.split(None, 11)
+    fields = line.split(None, 12)
     try:
-        kind, *numbers = fields[2], *(int(field, 16) & _MASK for field in fields[3:10])
-        parameters, saved, local = numbers[4], numbers[5], numbers[6]
-        rest = fields[11]
+        kind, has_program, rest = fields[2], fields[11], fields[12]
+        parameters, saved, local = (int(field, 16) & _MASK for field in fields[7:10])
     except (ValueError, IndexError):
         return None
-    if kind != "4":
+    if (kind, has_program == "1") not in {("0", False), ("4", True)}:
+        return None
+    if kind == "0":
         return WinProgram(parameters, saved, local, rest == "1", None)
     words = tuple(_JOINED.sub("= ", rest).split())
     return (
