@@ -49,14 +49,14 @@ class Expression(NamedTuple):
 class CfiRules(NamedTuple):
     """Rules of a place. `start` is the module offset of the INIT record.
 
-    `registers` has the name in the rule, the register of that name if there is one, and its expression.
+    `registers` has the name in the rule, the register of that name, and its expression.
     """
 
     arch: Architecture
     start: int
     cfa: Expression
     return_address: Expression
-    registers: tuple[tuple[str, str | None, Expression], ...]
+    registers: tuple[tuple[str, str, Expression], ...]
 
     def apply(self, registers: Registers, read: Read, forwarded: Registers) -> CallerFrame | None:
         """Return the caller of a frame with these registers, None if its place or stack cannot be computed.
@@ -76,7 +76,7 @@ class CfiRules(NamedTuple):
             if value is None:
                 # rust-minidump does not clear a register under its alias, as `x29` for `fp`.
                 known.pop(name, None)
-            elif register and value <= largest:
+            elif value <= largest:
                 known[register] = value
         get = known.get
         return CallerFrame(get(self.arch.instruction, address), get(self.arch.stack, cfa), "cfi", known)
@@ -124,9 +124,11 @@ class CfiParser:
                 return None
             rules.update(parsed)
         cfa, return_address = rules.pop(_CFA, None), rules.pop(_RETURN, None)
-        if cfa is None or return_address is None:
+        named = ((name, self._arch.register(name), rule) for name, rule in rules.items())
+        registers = tuple([(name, register, rule) for name, register, rule in named if register])
+        words = sum(len(rule.words) for _, _, rule in registers)
+        if cfa is None or return_address is None or words > MAX_WORDS:
             return None
-        registers = tuple([(name, self._arch.register(name), rule) for name, rule in rules.items()])
         return CfiRules(self._arch, int(init[3], 16), cfa, return_address, registers)
 
     def _parse(self, text: str) -> Mapping[str, Expression] | None:

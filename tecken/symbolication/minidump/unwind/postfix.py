@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-# Words of all expressions of a record, or of one program. A record of a symbol file may have 256 KiB.
-MAX_WORDS: Final = 2000
+# Words of the rules of a place, or of one program. Compilers need less than 100; a record may have 256 KiB.
+MAX_WORDS: Final = 500
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 
