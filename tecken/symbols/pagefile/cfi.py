@@ -284,7 +284,7 @@ def find(page: Page, offset: int, *, has_win: bool = True) -> UnwindRecords:
                 wins[win[1]] = key, win
         elif cfi is None:
             is_covered = offset < key + _size(record)
-            cfi = _changes_up_to(expand(record, key), offset) if is_covered else ()
+            cfi = _lines_up_to(record, key, offset) if is_covered else ()
             if not has_win:
                 break
     covering = (wins[kind] for kind in _WIN_KINDS if kind in wins)
@@ -300,14 +300,22 @@ def _size(record: bytes) -> int:
     return int(size[1], 16)
 
 
-def _changes_up_to(lines: list[bytes], offset: int) -> tuple[bytes, ...]:
-    """Return the INIT record and its changes up to an offset, by address."""
-    changes = ((_address(line), line) for line in lines[1:])
-    return (lines[0], *(line for _, line in sorted(change for change in changes if change[0] <= offset)))
-
-
-def _address(line: bytes) -> int:
+def _lines_up_to(record: bytes, address: int, offset: int) -> tuple[bytes, ...]:
+    """Return the INIT record and its changes up to an offset, by address. Raises MalformedPageFile."""
+    first, *changes = record.split(b"\n")
     try:
-        return int(line.split(None, 3)[2], 16)
+        if record.startswith(_WHOLE):
+            return (first, *[line for line in changes if int(line.split(None, 3)[2], 16) <= offset])
+        found, place = [], address
+        # A walk does this for each frame, and a function has many changes after the offset, which need no
+        # line.
+        for change in changes:
+            step, _, rules = change.partition(b" ")
+            place += int(step, 16)
+            if place <= offset:
+                found.append((place, rules))
     except (ValueError, IndexError):
-        return _ADDRESS_END
+        raise MalformedPageFile(f"not changes of call frame information: {record[:80]!r}") from None
+    found.sort()
+    lines = [b"STACK CFI %b %b" % (_signed_hex(place), rules) for place, rules in found]
+    return (b"STACK CFI INIT %x %b" % (address, first), *lines)
