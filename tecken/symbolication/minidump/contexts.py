@@ -56,9 +56,6 @@ _FLAGS: Final = Struct("<I")
 REGISTER_NAMES: Final = {"x86": _X86_SHOWN, "amd64": _AMD64_SHOWN, "arm": _ARM_SHOWN, "arm64": _ARM64}
 """Names of the general registers by `SystemInfo.cpu`, in the order in which they are shown."""
 
-STACK_POINTERS: Final = {"x86": "esp", "amd64": "rsp", "arm": "sp", "arm64": "sp"}
-"""Name of the stack pointer by `SystemInfo.cpu`."""
-
 
 def read_context(content: memoryview, architecture: int) -> Registers | None:
     """Return the registers in a context; None if it is cut, of another processor, or not supported."""

@@ -7,12 +7,13 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from tecken.errors import Malformed
-from tecken.symbolication.minidump.contexts import STACK_POINTERS, read_context
+from tecken.symbolication.minidump.contexts import read_context
 from tecken.symbolication.minidump.dump import DumpThread, MemoryRegion, Registers
 from tecken.symbolication.minidump.dump_bytes import DumpBytes, Record
 from tecken.symbolication.minidump.exception import ExceptionRecord, SpecialThreads
 from tecken.symbolication.minidump.memory import MemoryMap, read_region
 from tecken.symbolication.minidump.system_info import POINTER_BYTES, SystemRecord
+from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES
 
 MAX_THREADS: Final = 1024
 # More threads than these are not searched for the one that crashed.
@@ -95,7 +96,7 @@ def _stack(
     stack = read_region(dump, base, size, rva) or memory.find(base)
     if registers is None:
         return stack
-    pointer = registers[STACK_POINTERS[cpu]]
+    pointer = registers[ARCHITECTURES[cpu].stack]
     # As in rust-minidump, eight bytes must be there for processors of 32 bits too.
     if stack is None or stack.read(pointer, 8) is None:
         return memory.find(pointer) or stack

@@ -11,9 +11,9 @@ from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.read import read_minidump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.stack import Stack, StackFrame
+from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES
 from tests.oracle.minidumps import Report
 
-INSTRUCTION_POINTERS: Final = {"x86": "eip", "amd64": "rip", "arm": "pc", "arm64": "pc"}
 LEFT_OUT: Final = {
     # Our additions.
     *("symbols", "symbols_reason", "is_cut", "crashpad", "warnings"),
@@ -40,7 +40,7 @@ def first_frame(dump: Minidump, thread: DumpThread) -> tuple[StackFrame, ...]:
     """Return the frame of the thread's context."""
     if thread.registers is None:
         return ()
-    address = thread.registers[INSTRUCTION_POINTERS[dump.system.cpu]]
+    address = thread.registers[ARCHITECTURES[dump.system.cpu].instruction]
     return (StackFrame(address, dump.modules.find(address), "context", thread.registers),)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from tecken.symbolication.minidump.contexts import REGISTER_NAMES
 from tecken.symbolication.minidump.dump import Registers
 from tecken.symbolication.minidump.stack import Trust
 
@@ -59,10 +60,6 @@ class CallerFrame(NamedTuple):
     registers: Registers
 
 
-def _numbered(letter: str, last: int) -> tuple[str, ...]:
-    return tuple(f"{letter}{number}" for number in range(last + 1))
-
-
 X86: Final = Architecture(
     "x86",
     pointer_bytes=4,
@@ -70,7 +67,7 @@ X86: Final = Architecture(
     stack="esp",
     frame="ebp",
     saved=("ebp", "ebx", "edi", "esi"),
-    registers=frozenset(("eip", "esp", "ebp", "ebx", "esi", "edi", "eax", "ecx", "edx", "eflags")),
+    registers=frozenset(REGISTER_NAMES["x86"]),
     call_bytes=1,
     code=(1, (1 << 32) - 1),
 )
@@ -82,9 +79,7 @@ AMD64: Final = Architecture(
     stack="rsp",
     frame="rbp",
     saved=("rbx", "rbp", "r12", "r13", "r14", "r15"),
-    registers=frozenset(
-        ("rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "rip", *_numbered("r", 15)[8:])
-    ),
+    registers=frozenset(REGISTER_NAMES["amd64"]),
     call_bytes=1,
     code=(1, (1 << 64) - 1),
     # Addresses have 48 bits, and the last one is repeated in those above.
@@ -98,7 +93,7 @@ ARM: Final = Architecture(
     stack="sp",
     frame="fp",
     saved=("r4", "r5", "r6", "r7", "r8", "r9", "r10", "fp"),
-    registers=frozenset((*_numbered("r", 10), "r12", "fp", "sp", "lr", "pc")),
+    registers=frozenset(REGISTER_NAMES["arm"]),
     call_bytes=2,
     code=(0, (1 << 32) - 1),
     aliases={"r11": "fp", "r13": "sp", "r14": "lr", "r15": "pc"},
@@ -110,8 +105,8 @@ ARM64: Final = Architecture(
     instruction="pc",
     stack="sp",
     frame="fp",
-    saved=(*_numbered("x", 28)[19:], "fp"),
-    registers=frozenset((*_numbered("x", 28), "fp", "lr", "sp", "pc")),
+    saved=(*(f"x{number}" for number in range(19, 29)), "fp"),
+    registers=frozenset(REGISTER_NAMES["arm64"]),
     call_bytes=4,
     code=(FIRST_ADDRESS, (1 << 52) - 1),
     aliases={"x29": "fp", "x30": "lr"},
