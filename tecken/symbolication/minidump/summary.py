@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ LONGEST_NUMBER: Final = 40
 MAX_INLINES: Final = 30
 MAX_REGISTERS: Final = 64
 MAX_REMARKS: Final = 20
+MAX_ANNOTATIONS: Final = 50
 UNUSED: Final = "unused"
 # States of symbols in the order in which people need them.
 STATES: Final = ("missing", "corrupt", "unavailable", "loaded", UNUSED)
@@ -105,7 +107,10 @@ class ReportedModule(NamedTuple):
 
 
 class DumpSummary(NamedTuple):
-    """Summary of a report. `threads_left_out` and `modules_left_out` are those beyond the limits."""
+    """Summary of a report. `threads_left_out` and `modules_left_out` are those beyond the limits.
+
+    `annotations` are names and values that the program has set for crash reports.
+    """
 
     reason: str
     address: str
@@ -118,6 +123,7 @@ class DumpSummary(NamedTuple):
     modules: tuple[ReportedModule, ...]
     modules_left_out: int
     remarks: tuple[str, ...]
+    annotations: tuple[tuple[str, str], ...]
 
     @property
     def first_frame(self) -> ReportedFrame | None:
@@ -156,6 +162,7 @@ def summarize(report: Json, limits: SummaryLimits | None = None) -> DumpSummary:
         modules=tuple(_read_module(module, counts) for module in modules[: limits.modules]),
         modules_left_out=max(0, len(modules) - limits.modules),
         remarks=tuple(_read_remarks(report)),
+        annotations=tuple(islice(_read_annotations(read_object(report, "crashpad")), MAX_ANNOTATIONS)),
     )
 
 
@@ -311,10 +318,12 @@ def _count_frames(report: Json) -> Counter[str]:
 
 def _read_module(module: Json, counts: Counter[str]) -> ReportedModule:
     name = read_text(module, "filename") or read_text(module, "debug_file")
+    # A module without an id has zeros.
+    debug_id = read_text(module, "debug_id").upper()
     return ReportedModule(
         name=name,
         debug_file=read_text(module, "debug_file"),
-        debug_id=read_text(module, "debug_id"),
+        debug_id=debug_id if debug_id.strip("0") else "",
         version=read_text(module, "version"),
         base=read_text(module, "base_addr"),
         state=_read_state(module),
@@ -368,5 +377,13 @@ def _read_remarks(report: Json) -> Iterator[str]:
     messages = (read_text(record, key) for record in records for key in ("message", "message2"))
     warnings = report.get("warnings")
     texts = (clean(text) for text in warnings) if isinstance(warnings, list) else iter(())
-    for _number, text in zip(range(MAX_REMARKS), filter(None, (*messages, *texts)), strict=False):
-        yield text
+    yield from islice(filter(None, (*messages, *texts)), MAX_REMARKS)
+
+
+def _read_annotations(crashpad: Json) -> Iterator[tuple[str, str]]:
+    """Yield annotations of the process, and then those of its modules."""
+    for part in (crashpad, *read_objects(crashpad, "modules")):
+        for key in ("simple_annotations", "annotation_objects"):
+            yield from ((clean(name), clean(value)) for name, value in read_object(part, key).items())
+        texts = part.get("list_annotations")
+        yield from (("", clean(text)) for text in (texts if isinstance(texts, list) else ()))

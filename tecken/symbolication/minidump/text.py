@@ -47,6 +47,7 @@ def format_summary(summary: DumpSummary, *, site: str = "", all_threads: bool = 
         _format_thread(summary.crashing) if summary.crashing else (),
         _format_others(summary, all_threads=all_threads),
         _format_modules(summary, site.rstrip("/"), all_modules=all_threads),
+        _format_annotations(summary),
     )
     return "\n\n".join(filter(None, ("\n".join(part) for part in parts))) + "\n"
 
@@ -156,3 +157,9 @@ def _format_module(module: ReportedModule, site: str) -> Iterator[str]:
             yield f"{'':14}{module.reason}"
         if site and module.explanation:
             yield f"{'':14}see {site}{module.explanation}"
+
+
+def _format_annotations(summary: DumpSummary) -> Iterator[str]:
+    if summary.annotations:
+        yield "Annotations"
+    yield from (f"  {name}: {value}" if name else f"  {value}" for name, value in summary.annotations)

@@ -66,6 +66,16 @@ def crash_report() -> Report:
             module("libc.so.6", "C0BCC3F19827FE653058404B2831D9E60", symbols="missing"),
             module("libm.so.6", "59627B5D2255A375C17BD4C3FD05F5A60", symbols="unused"),
         ],
+        "crashpad": {
+            "simple_annotations": {"ver": "1.2"},
+            "modules": [
+                {
+                    "module_index": 0,
+                    "list_annotations": ["checkout began"],
+                    "annotation_objects": {"cart": "7"},
+                }
+            ],
+        },
         "warnings": ["The stream MemoryList is cut short"],
     }
 

@@ -40,6 +40,11 @@ Modules
   loaded      shop (0x0000555555554000, DADBB96C91ED58F912FB09F7F2655E6F0)
   Upload missing symbols: tecken-upload --url https://symbols.example.com FILE
   1 other module has no frames
+
+Annotations
+  ver: 1.2
+  cart: 7
+  checkout began
 """
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -96,6 +101,11 @@ def test_text_of_a_report_of_rust_minidump_has_the_states_of_symbols() -> None:
     report["modules"][2]["loaded_symbols"] = True
     states = {module.name: module.state for module in summarize(report).modules}
     assert states == {"shop": "loaded", "libc.so.6": "missing", "libm.so.6": "corrupt"}
+
+
+def test_module_without_an_id_has_no_explanation() -> None:
+    summary = summarize({"modules": [{"filename": "a", "debug_file": "a", "debug_id": "0" * 33}]})
+    assert (summary.modules[0].debug_id, summary.modules[0].explanation) == ("", "")
 
 
 def test_text_of_endless_recursion_has_its_first_and_last_frames() -> None:
