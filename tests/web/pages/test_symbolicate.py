@@ -341,7 +341,7 @@ def test_shared_says_which_symbols_arrived(client: Client, is_known: bool) -> No
         at = timezone.now() + timedelta(hours=2, seconds=10)
         file_of(None, debug_file="other.so", debug_id=OTHER.debug_id, at=at)
     page = client.get(address).content.decode()
-    when = "2 h 0 min after" if is_known else "after"
+    when = "2 h after" if is_known else "after"
     told = f"Symbols of <bdi>other.so</bdi> arrived {when} this was shared; 2 more frames have functions."
     assert told in page
     assert "Look again" not in page
