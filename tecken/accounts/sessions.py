@@ -79,7 +79,7 @@ def session_user(request: HttpRequest) -> User | None:
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not key:
         return None
-    if request.method not in SAFE and _is_cross_site(request):
+    if request.method not in SAFE and is_cross_site(request):
         raise Forbidden("A page of another site needs an Auth-Token")
     request.session = StrictSessionStore(key)
     try:
@@ -89,7 +89,8 @@ def session_user(request: HttpRequest) -> User | None:
     return None if isinstance(user, AnonymousUser) or not user.is_active else user
 
 
-def _is_cross_site(request: HttpRequest) -> bool:
+def is_cross_site(request: HttpRequest) -> bool:
+    """Return whether a page of another site made the browser send the request."""
     # Every browser sends one of these headers. A form token would be in the body, which is not read yet. A
     # program that sends neither has a cookie only if its user has given it one.
     fetch = request.headers.get("Sec-Fetch-Site")

@@ -28,7 +28,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
-from tecken.accounts.sessions import SAFE, StrictSessionStore, session_user
+from tecken.accounts.sessions import SAFE, StrictSessionStore, is_cross_site, session_user
 from tecken.errors import Forbidden, TeckenError, Unavailable
 from tecken.http.responses import reply_to
 
@@ -73,17 +73,16 @@ def page(*permissions: str) -> Callable[[View], View]:
 
 
 def accept_streamed_form(view: View) -> View:
-    """Let a `page` view read the body of its form itself, after the sender is known.
+    """Let a view of a page read the body of its form itself, after the sender is known.
 
     The form token is part of the body, so it cannot be checked before the view has read the body. The origin
-    of the request is checked instead: each browser sends `Origin` or `Sec-Fetch-Site` with a form, and
-    `session_user` rejects a request whose header names another site.
+    of the request is checked instead: each browser sends `Origin` or `Sec-Fetch-Site` with a form.
     """
 
     @wraps(view)
     def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.method not in SAFE and not getattr(request, CSRF_EXEMPT, False):
-            if not {"Origin", "Sec-Fetch-Site"} & set(request.headers):
+            if not {"Origin", "Sec-Fetch-Site"} & set(request.headers) or is_cross_site(request):
                 return reject_forgery(request)
             setattr(request, CSRF_EXEMPT, True)
         return view(request, *args, **kwargs)
