@@ -24,20 +24,7 @@ if (form) {
     enqueue(field.files);
     field.value = "";
   });
-  document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    form.classList.add("over");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) form.classList.remove("over");
-  });
-  document.addEventListener("drop", (event) => {
-    if (!event.dataTransfer.files.length) return;
-    event.preventDefault();
-    form.classList.remove("over");
-    enqueue(event.dataTransfer.files);
-  });
+  acceptDrops(form, enqueue);
   window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
 
   class UploadRow {
