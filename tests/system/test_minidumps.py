@@ -63,8 +63,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(home: Path) -> Iterator[DumpSite]:
-    places = {"SPOOL_DIR": str(home / "spool"), "SYMBOL_SOURCES": SAMPLES.as_uri()}
-    with DumpSite(home, **places) as site:
+    with DumpSite(home, SPOOL_DIR=str(home / "spool"), SYMBOL_SOURCES=SAMPLES.as_uri()) as site:
         yield site
 
 

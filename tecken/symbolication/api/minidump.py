@@ -1,8 +1,9 @@
 """`POST /process/minidump` and `GET /process/minidump/<id>`: from a dump to its report (docs/api.md).
 
 Programs that send dumps after a crash take status 200 alone as success, and keep the text of the response as
-the id of their report. A form with their field therefore gets the id at once, unless its client prefers JSON.
-Source: Crashpad's crash_report_upload_thread.cc, which gives up after 60 seconds.
+the id of their report. They therefore get the id at once. Sources: Crashpad's crash_report_upload_thread.cc,
+which gives up after 60 seconds, and the names that its http_transport_*.cc and Breakpad's http_upload.cc send
+as User-Agent.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from tecken.symbolication.crash_dumps.submission import DumpStatus
 from tecken.symbols.decompression import decompress
 
 NAME: Final = "minidump"
-SENDER_FIELD: Final = "upload_file_minidump"
-FIELDS: Final = (SENDER_FIELD, "minidump")
+SENDERS: Final = ("Crashpad/", "Breakpad/")
+# The first one is that of senders.
+FIELDS: Final = ("upload_file_minidump", "minidump")
 NO_DUMP: Final = f"Must be a minidump, or a form with a minidump in its field {' or '.join(FIELDS)}"
 MAGIC: Final = b"MDMP"
 NOT_A_DUMP: Final = "The file is not a minidump: it does not begin with MDMP"
@@ -73,7 +75,6 @@ class OneDump(Spool):
         """Keep the file from the parser, which closes `file` when it skips another one."""
         complete = super().file_complete(file_size)
         self.dump = self.file
-        self.field = str(self.field_name)
         del self.file
         return complete
 
@@ -89,11 +90,10 @@ def _too_large() -> TooLarge:
 
 
 @contextmanager
-def receive_dump(request: HttpRequest) -> Iterator[tuple[BinaryIO, str]]:
-    """Give the dump in a body as a file without a name, and the field of the form that it was in.
+def receive_dump(request: HttpRequest) -> Iterator[BinaryIO]:
+    """Give the dump in a body, or in a field of a form, as a file without a name.
 
-    The field is "" for a body that is the dump itself. The dump may also be a compressed file. Raises
-    InvalidInput and TooLarge.
+    The dump may be a compressed file. Raises InvalidInput and TooLarge.
     """
     if request.content_type == "multipart/form-data":
         with closing(OneDump(request)) as spool:
@@ -104,10 +104,10 @@ def receive_dump(request: HttpRequest) -> Iterator[tuple[BinaryIO, str]]:
             if not spool.dump:
                 raise InvalidInput(NO_DUMP)
             with _unpack(iter(partial(spool.dump.read, CHUNK_BYTES), b"")) as file:
-                yield file, spool.field
+                yield file
         return
     with _unpack(read_body(request, options().minidump_max_bytes)) as file:
-        yield file, ""
+        yield file
 
 
 @contextmanager
@@ -147,9 +147,9 @@ def post_minidump(request: HttpRequest) -> HttpResponse:
     """Process the dump in the body, and wait for its report for some seconds."""
     # Before the body is unpacked and stored.
     dump_tracker().check_places(client_of(request))
-    with receive_dump(request) as (file, field):
+    with receive_dump(request) as file:
         dump_id = submit(request, file)
-    if field == SENDER_FIELD and not _prefers_json(request):
+    if request.headers.get("User-Agent", "").startswith(SENDERS):
         return HttpResponse(dump_id, content_type=TEXT)
     return _reply(request, dump_id, dump_desk().wait(dump_id, options().minidump_deadline_seconds))
 
@@ -160,10 +160,6 @@ def post_minidump(request: HttpRequest) -> HttpResponse:
 def get_minidump(request: HttpRequest, dump_id: str) -> HttpResponse:
     """Return the report of a dump, or the dump's state."""
     return _reply(request, dump_id, dump_desk().fetch(dump_id))
-
-
-def _prefers_json(request: HttpRequest) -> bool:
-    return request.get_preferred_type(["text/plain", "application/json"]) == "application/json"
 
 
 def _reply(request: HttpRequest, dump_id: str, status: DumpStatus) -> HttpResponse:

@@ -114,11 +114,14 @@ def test_form_of_a_person_is_answered_as_a_body() -> None:
     assert (reply.status_code, reply.json()["state"]) == (202, "waiting")
 
 
-def test_form_of_a_sender_is_answered_with_the_id(runtime_options: Override) -> None:
+@pytest.mark.parametrize(
+    "program", ["Crashpad/1.0.0 WinHTTP/10.0 Windows_NT/10.0 (x64)", "Breakpad/1.0 (Linux)"]
+)
+def test_form_of_a_sender_is_answered_with_the_id(program: str, runtime_options: Override) -> None:
     # The report need not be ready: senders give up after a minute.
     runtime_options(minidump_deadline_seconds=300)
     fields = {"prod": "App", "log": file(b"a log"), "upload_file_minidump": file(crash_dump()), "ver": "1"}
-    reply = post_form(fields)
+    reply = post_form(fields, **{"user-agent": program})
     dump_id = reply.content.decode()
     assert (reply.status_code, reply["Content-Type"]) == (200, "text/plain; charset=utf-8")
     assert get(dump_id).json()["state"] == "waiting"
@@ -126,8 +129,8 @@ def test_form_of_a_sender_is_answered_with_the_id(runtime_options: Override) -> 
     assert functions(get(dump_id).json())[0] == "by_price"
 
 
-def test_form_of_a_sender_that_prefers_json_is_answered_with_json() -> None:
-    reply = post_form({"upload_file_minidump": file(gzip.compress(crash_dump()))}, accept="application/json")
+def test_form_of_another_program_with_the_field_of_senders_is_answered_with_json() -> None:
+    reply = post_form({"upload_file_minidump": file(gzip.compress(crash_dump()))})
     assert (reply.status_code, reply.json()["state"]) == (202, "waiting")
 
 
