@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from tecken.front.bodies import (
     Body,
+    BodyRule,
     Disconnected,
     Receive,
     Send,
@@ -87,6 +88,8 @@ class Front:
         self._started: Dispatcher | None = None
         self._streams = ThreadPoolExecutor(STREAMS, "front-stream")
         self._budget = SpoolBudget()
+        # Files that take minutes to arrive would otherwise leave no room for the bodies of other requests.
+        self._slow_budget = SpoolBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or follow the start and the end of the process."""
@@ -142,13 +145,20 @@ class Front:
         limit = rule.limit()
         unread = wsgi_environ(scope, UnreadBody(), None)
         if length is None or length <= limit:
-            if rule.admit is None:
-                return Body(limit, self.deadlines.body_seconds, self._budget)
-            unread[REFUSAL] = await self._dispatcher.run(refusal, rule.admit, unread)
-            if unread[REFUSAL] is None:
-                return Body(limit, self.deadlines.admitted_seconds)
+            if rule.admit is not None:
+                unread[REFUSAL] = await self._dispatcher.run(refusal, rule.admit, unread)
+            if unread.get(REFUSAL) is None:
+                return self._open_body(rule, limit)
         await self._respond(unread, receive, send)
         return None
+
+    def _open_body(self, rule: BodyRule, limit: int) -> Body:
+        """Return an empty body with its deadline, and with a budget unless it needed a permission."""
+        if rule.seconds is not None:
+            return Body(limit, rule.seconds, self._slow_budget)
+        if rule.admit is not None:
+            return Body(limit, self.deadlines.admitted_seconds)
+        return Body(limit, self.deadlines.body_seconds, self._budget)
 
     async def _fill(self, body: Body, receive: Receive, send: Send) -> bool:
         """Read the body. On a failure, send the reason if the client is still connected, and return False."""

@@ -156,10 +156,14 @@ NO_VIEW_BYTES: Final = 64 << 10
 
 
 class BodyRule(NamedTuple):
-    """Rule of one URL: `limit()` in bytes, and the check that a large body must pass before it is read."""
+    """Rule of one URL: `limit()` in bytes, and the check that a large body must pass before it is read.
+
+    `seconds` is the deadline of a body that needs no permission, for a view that has one of its own.
+    """
 
     limit: Callable[[], int]
     admit: Callable[[HttpRequest], object] | None = None
+    seconds: float | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -170,7 +174,11 @@ def rule_for(path: str) -> BodyRule:
     except Resolver404:
         return BodyRule(lambda: NO_VIEW_BYTES)
     admit = getattr(view, "admit", None)
-    return BodyRule(getattr(view, "body_limit", _form_limit), admit and _with(admit, args, kwargs))
+    return BodyRule(
+        getattr(view, "body_limit", _form_limit),
+        admit and _with(admit, args, kwargs),
+        getattr(view, "body_seconds", None),
+    )
 
 
 def refusal(admit: Callable[[HttpRequest], object], meta: Environ) -> TeckenError | None:

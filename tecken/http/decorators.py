@@ -239,11 +239,15 @@ def body(limit: Callable[[], int]) -> Callable[[Callable[..., HttpResponse]], Ca
     return guard
 
 
-def accept_body(limit: Callable[[], int]) -> Callable[[V], V]:
-    """Declare to the front how many bytes of a body the view accepts. Outer decorators keep the mark."""
+def accept_body(limit: Callable[[], int], seconds: float | None = None) -> Callable[[V], V]:
+    """Declare to the front how many bytes of a body the view accepts. Outer decorators keep the mark.
+
+    With `seconds`, large files of anonymous clients may take that long, and share a budget of their own.
+    """
 
     def mark(view: V) -> V:
         view.body_limit = limit  # type: ignore[attr-defined]
+        view.body_seconds = seconds  # type: ignore[attr-defined]
         return view
 
     return mark

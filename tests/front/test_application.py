@@ -90,6 +90,18 @@ def test_rule_of_a_path_with_double_slashes_is_that_of_its_view() -> None:
     assert rule_for("//upload/").limit() == rule_for("/upload/").limit() > 1 << 30
 
 
+def test_minidumps_have_a_deadline_and_a_budget_of_their_own() -> None:
+    rule = rule_for("/process/minidump")
+    assert rule.seconds == 600
+    assert rule.admit is not None
+    front = Front(echo, 1)
+    slow, quick = (front._open_body(other, 1) for other in (rule, rule_for("/symbolicate/v5")))
+    assert slow._budget is not None
+    assert slow._budget is not quick._budget
+    assert (slow._seconds, quick._seconds) == (600, 60)
+    assert front._open_body(rule_for("/upload/"), 1)._budget is None
+
+
 def test_body_past_the_limit_is_not_read(server: Server) -> None:
     length = str(rule_for("/symbolicate/v5").limit() + 1)
     status, _, text = ask(server, "POST", "/symbolicate/v5", b"x", **{"Content-Length": length})

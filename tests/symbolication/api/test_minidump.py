@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import zstandard
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from tecken.errors import TooManyAtOnce
+from tecken.http.decorators import REFUSAL
 from tecken.redisclient.services import cache_client
 from tecken.symbolication import services as symbolication_services
+from tecken.symbolication.api.minidump import admit_dump
 from tecken.symbolication.crash_dumps.services import dump_files
 from tecken.symbolication.crash_dumps.tracker import ALL
 from tests.support.options import Override
@@ -192,6 +195,18 @@ def test_client_over_its_places_is_429_until_a_dump_has_ended(runtime_options: O
     assert stored() == ["dmp", "dmp"]
     run_jobs()
     assert post(crash_dump()).status_code == 202
+
+
+def test_client_over_its_places_is_refused_before_its_body_is_read(runtime_options: Override) -> None:
+    runtime_options(minidump_client_dumps=1)
+    request = RequestFactory().post(URL)
+    admit_dump(request)
+    assert post(crash_dump()).status_code == 202
+    with pytest.raises(TooManyAtOnce) as refusal:
+        admit_dump(request)
+    front: dict[str, Any] = {REFUSAL: refusal.value}
+    reply = Client().post(URL, b"", "text/plain", **front)
+    assert (reply.status_code, reply["Retry-After"]) == (429, "5")
 
 
 def test_requests_are_charged(runtime_options: Override) -> None:
