@@ -38,8 +38,8 @@ def sample(module: ObjectId) -> bytes:
     return (SAMPLES / module.debug_file / module.debug_id / f"{module.debug_file}.sym").read_bytes()
 
 
-def page_file(text: bytes, native_id: str = "") -> PageFile:
-    with Conversion(lambda: MIB).of([text], native_id=native_id) as made:
+def page_file(text: bytes) -> PageFile:
+    with Conversion(lambda: MIB).of([text]) as made:
         return PageFile(made.header, b"".join(made.chunks()))
 
 

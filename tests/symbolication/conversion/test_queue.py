@@ -41,6 +41,7 @@ class Queue:
         self.broken: Unavailable | None = None
         self.offsets: list[int] = []
         self.signals = ResultSignals()
+        self.convert: Callable[[ObjectId], object] | None = None
         self.step = 1.0
         self._began = self.clock.now
 
@@ -68,6 +69,7 @@ class Queue:
             lambda: places,
             lambda _: self.absent,
             self.signals,
+            convert=self.convert,
             clock=self.clock,
             wait=self.wait,
             sleep=self.sleep,
@@ -237,6 +239,12 @@ def test_inline_bring_converts_each_module() -> None:
     assert cold.convert_and_wait([XUL, NSS, other], 1001.0) == {NSS: ABSENT, other: unreachable}
 
 
+def test_inline_bring_notes_each_module_before_it_is_converted() -> None:
+    noted: list[ObjectId] = []
+    InlineConversionQueue(Preparations(ABSENT, ABSENT), note=noted.append).convert_and_wait([XUL, NSS], float("inf"))
+    assert noted == [XUL, NSS]
+
+
 def test_inline_bring_after_the_deadline_converts_nothing() -> None:
     preparations = Preparations(ABSENT)
     answer = InlineConversionQueue(preparations, Clock()).convert_and_wait([XUL], 1000.0)
@@ -375,6 +383,70 @@ def test_bring_leaves_no_event_behind(queue: Queue) -> None:
     queue.tracker.away = Unavailable("redis-cache does not answer")
     queue.convert_and_wait(XUL, NSS, seconds=0.5)
     assert queue.signals.watched == 0
+
+
+# Of a worker's process
+
+
+def test_worker_that_waits_converts_modules_that_no_other_has_begun(queue: Queue) -> None:
+    converted = []
+
+    def convert(module: ObjectId) -> None:
+        converted.append(module)
+        queue.tracker.finish(module, Ready(), ended=True)
+        # Another worker takes the first job meanwhile.
+        queue.tracker.states[XUL] = "started"
+
+    queue.convert = convert
+    queue.on_sleep = lambda waited: queue.tracker.states.update({XUL: ABSENT})
+    several = [ObjectId(f"lib{number}.so", XUL.debug_id) for number in range(200)]
+    # Without places their jobs are not sent.
+    assert queue.convert_and_wait(XUL, NSS, *several, places=2) == {XUL: ABSENT}
+    assert converted == [*reversed(several), NSS]
+    assert queue.sent[0] == XUL
+
+
+def test_worker_that_waits_begins_no_conversion_after_the_deadline(queue: Queue) -> None:
+    def convert(module: ObjectId) -> None:
+        queue.clock.sleep(11)
+        queue.tracker.finish(module, Ready(), ended=True)
+
+    queue.convert = convert
+    answers = queue.convert_and_wait(XUL, NSS)
+    assert isinstance(answers.pop(XUL), Pending)
+    assert answers == {}
+
+
+def test_worker_that_waits_survives_a_conversion_that_fails(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = Missing("unreachable", "conversion failed: KeyError")
+
+    def convert(module: ObjectId) -> None:
+        queue.tracker.finish(module, failure, ended=False)
+        raise KeyError(module)
+
+    queue.convert = convert
+    assert queue.convert_and_wait(XUL, NSS) == {XUL: failure, NSS: failure}
+    assert f"{XUL}: its conversion failed" in caplog.text
+
+
+def test_worker_that_waits_converts_a_module_once(queue: Queue) -> None:
+    converted: list[ObjectId] = []
+    # Its result has expired, or the server has lost it.
+    queue.convert = converted.append
+    assert isinstance(queue.convert_and_wait(XUL)[XUL], Pending)
+    assert converted == [XUL]
+
+
+def test_worker_that_waits_without_redis_is_unavailable(queue: Queue) -> None:
+    error = Unavailable("redis-cache does not answer")
+
+    def convert(_module: ObjectId) -> None:
+        raise error
+
+    queue.convert = convert
+    assert queue.convert_and_wait(XUL, NSS) == {XUL: error, NSS: error}
 
 
 def test_renewal_sends_jobs_for_claimed_modules_only() -> None:

@@ -50,7 +50,7 @@ class Queue:
 @pytest.fixture
 def modules() -> MemoryModules:
     texts = {C: sample(C), WIN: WIN_TEXT.encode(), LIB: LIB_TEXT.encode()}
-    return MemoryModules({module: page_file(text, module.debug_id) for module, text in texts.items()})
+    return MemoryModules({module: page_file(text) for module, text in texts.items()})
 
 
 @pytest.fixture
