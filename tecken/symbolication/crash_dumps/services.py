@@ -19,6 +19,7 @@ from tecken.runtimeconfig.current import options
 from tecken.services import per_process
 from tecken.storage import services as storage_services
 from tecken.storage.backends.bucket import bucket_for
+from tecken.storage.child_process import ChildLimits
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.conversion.queue import CeleryConversionQueue, InlineConversionQueue
 from tecken.symbolication.crash_dumps.child import LIMITS, WalkedDump, process_dump
@@ -87,7 +88,7 @@ def dump_processor() -> DumpProcessor:
     return DumpProcessor(
         dump_files(),
         dump_tracker(),
-        process=process_dump,
+        process=partial(process_dump, limits=_limits()),
         open_symbols=lambda modules: open_symbols(modules, worker_conversion()),
         note_absent=storage_services.count_absent,
         keeps_dumps=lambda: options().minidump_keep_dumps,
@@ -119,13 +120,13 @@ def process_here(file: BinaryIO, note_conversion: Callable[[ObjectId], object]) 
     `note_conversion` is called before each. Raises the errors of `process_dump`.
     """
     conversion = InlineConversionQueue(symbolication_services.converter(), note=note_conversion)
-    limits = LIMITS._replace(seconds=settings.CONVERT_TIME_LIMIT_SECONDS)
-    return process_dump(file, partial(open_symbols, conversion=conversion), limits)
+    return process_dump(file, partial(open_symbols, conversion=conversion), _limits())
 
 
 def open_symbols(modules: Sequence[ModuleNames], conversion: ConversionQueue) -> LoadedSymbols:
     """Return the symbols of a dump's modules; cold ones are converted by `conversion`."""
-    seconds = job_seconds()
+    # A conversion that has begun is finished, which may take most of the rest of the job's time.
+    seconds = settings.CONVERT_TIME_LIMIT_SECONDS / 4
     parts = Parts(
         symbolication_services.symbol_loader(),
         conversion,
@@ -138,9 +139,9 @@ def open_symbols(modules: Sequence[ModuleNames], conversion: ConversionQueue) ->
     return LoadedSymbols(parts, modules, time.monotonic() + seconds, _find_by_code_id)
 
 
-def job_seconds() -> float:
-    """Return how long a dump waits for cold modules: half of what its job may take."""
-    return min(LIMITS.seconds, settings.CONVERT_TIME_LIMIT_SECONDS) / 2
+def _limits() -> ChildLimits:
+    """Return limits with which the child ends before the job does, so that the client gets a reason."""
+    return LIMITS._replace(seconds=settings.CONVERT_TIME_LIMIT_SECONDS * 0.9)
 
 
 def _find_by_code_id(code_file: str, code_id: str) -> ObjectId:
