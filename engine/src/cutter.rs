@@ -15,6 +15,7 @@ use crate::packed;
 use crate::reader::without_panic;
 use crate::scan::{Refusal, Scanner, check_margin};
 use crate::spool::Spool;
+use crate::stack::{Records, StackScanner};
 
 create_exception!(
     tecken_engine,
@@ -133,11 +134,7 @@ impl Cutter {
     fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let mut all = self.scanner()?.dropped.clone();
         all.merge(self.dropped.clone());
-        let counts = PyDict::new(py);
-        for (reason, count) in all.0 {
-            counts.set_item(reason, count)?;
-        }
-        Ok(counts)
+        counts(py, all)
     }
 
     /// Section and first key of each page.
@@ -234,6 +231,56 @@ fn end_scan(scanner: &mut Scanner, spool: &mut Spool, text: &mut Vec<u8>) -> Res
         scanner.feed(&rest)?;
     }
     Ok(scanner.finish()?)
+}
+
+/// Scanner of the STACK records of one symbol file.
+#[pyclass]
+pub struct StackRecords(StackScanner);
+
+type Found<'py> = [Bound<'py, PyBytes>; 5];
+
+#[pymethods]
+impl StackRecords {
+    /// Take the bytes of one record, and the number of records, from which on they are left out.
+    #[new]
+    fn new(max_record: usize, max_records: usize) -> Self {
+        StackRecords(StackScanner::new(max_record, max_records))
+    }
+
+    /// Add text. Return keys, sizes, kinds, lengths and text of the records that have ended.
+    fn feed<'py>(&mut self, py: Python<'py>, chunk: &[u8]) -> PyResult<Found<'py>> {
+        let scanner = &mut self.0;
+        without_panic(|| Ok(found(py, &py.detach(|| scanner.feed(chunk)))))
+    }
+
+    /// Scan the rest of the text, and return the last records as `feed` does.
+    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Found<'py>> {
+        let scanner = &mut self.0;
+        without_panic(|| Ok(found(py, &py.detach(|| scanner.finish()))))
+    }
+
+    /// Number of records left out, by reason.
+    #[getter]
+    fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counts(py, self.0.dropped.clone())
+    }
+}
+
+fn found<'py>(py: Python<'py>, records: &Records) -> Found<'py> {
+    let words = |numbers: &[u32]| {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
+        PyBytes::new(py, &bytes)
+    };
+    let Records { keys, sizes, kinds, lengths, text } = records;
+    [words(keys), words(sizes), PyBytes::new(py, kinds), words(lengths), PyBytes::new(py, text)]
+}
+
+fn counts(py: Python<'_>, dropped: Dropped) -> PyResult<Bound<'_, PyDict>> {
+    let counts = PyDict::new(py);
+    for (reason, count) in dropped.0 {
+        counts.set_item(reason, count)?;
+    }
+    Ok(counts)
 }
 
 /// Return the packed form of a FUNC block; None for an unusual one.

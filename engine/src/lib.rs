@@ -23,20 +23,21 @@ mod render;
 mod runs;
 mod scan;
 mod spool;
+mod stack;
 mod text;
 mod tiers;
 
 use pyo3::prelude::*;
 
 /// Number of the interface between this module and `tecken/symbols/engine.py`, which accepts one number only.
-const INTERFACE: u32 = 7;
+const INTERFACE: u32 = 8;
 
 #[pymodule]
 mod tecken_engine {
     use super::*;
 
     #[pymodule_export]
-    use super::cutter::{Cutter, Refused, expand, pack};
+    use super::cutter::{Cutter, Refused, StackRecords, expand, pack};
     #[pymodule_export]
     use super::frames::{FrameCache, Frames, join_stack};
     #[pymodule_export]

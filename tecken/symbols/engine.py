@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeGuard, cast
 from tecken.errors import MalformedPageFile
 
 # The interface of the module that this release uses: `INTERFACE` in engine/src/lib.rs.
-INTERFACE: Final = 7
+INTERFACE: Final = 8
 
 # Bytes of a record that an error shows.
 SHOWN_BYTES: Final = 80
@@ -164,6 +164,20 @@ class NativeCutter(Protocol):
         ...
 
 
+class NativeStackRecords(Protocol):
+    """Scanner of STACK records; see `pagefile.cfi.RecordScanner`."""
+
+    dropped: dict[str, int]
+
+    def feed(self, text: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """Scan text, and return keys, sizes, kinds, lengths and text of the records that have ended."""
+        ...
+
+    def finish(self) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """Scan the rest of the text, and return the last records."""
+        ...
+
+
 class Engine(Protocol):
     """The module."""
 
@@ -175,6 +189,10 @@ class Engine(Protocol):
 
     def Cutter(self, descriptor: int | None, window: int, page_size: int, max_records: int) -> NativeCutter:
         """Return a cutter with its spool in the file of a descriptor, or in memory."""
+        ...
+
+    def StackRecords(self, max_record: int, max_records: int) -> NativeStackRecords:
+        """Return a scanner that leaves out longer records, and those after so many."""
         ...
 
     def pack(self, block: bytes) -> bytes | None:

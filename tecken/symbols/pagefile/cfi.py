@@ -25,9 +25,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import BinaryIO, Final, NamedTuple
+from functools import cached_property
+from itertools import accumulate
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from tecken.errors import MalformedPageFile
+from tecken.symbols import engine
 from tecken.symbols.pagefile.page import Page, encode
 
 # Bytes of text of a page. Rules repeat, so a large page compresses much better, and a lookup reads few lines.
@@ -84,38 +87,58 @@ class UnwindRecords(NamedTuple):
     cfi: tuple[bytes, ...]
 
 
+FoundRecords = tuple[bytes, bytes, bytes, bytes, bytes]
+"""Keys, sizes, kinds (1 for an INIT record), lengths and text of records; numbers as in an array of `I`."""
+
+
+class RecordScanner(Protocol):
+    """Search for STACK records in text that is fed piece by piece."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of records left out, by reason."""
+        ...
+
+    def feed(self, text: bytes) -> FoundRecords:
+        """Scan the next piece of text, and return the records that have ended."""
+        ...
+
+    def finish(self) -> FoundRecords:
+        """Scan the rest of the text, and return the last records."""
+        ...
+
+
 class CfiScanner:
     """Search for STACK records in text that is fed piece by piece. `spool` is an empty file of the caller."""
 
     def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
-        # Key, size of the range, kind, and place of each record.
+        self._scanner = make_record_scanner()
+        # Key, size of the range, kind, and length of each record.
         self._keys = array("I")
         self._sizes = array("I")
         self._is_init = bytearray()
-        self._starts = array("Q")
         self._lengths = array("I")
-        self._tail = b"\n"
-        # Range of the INIT record that has not ended yet: address and size. None outside of one.
-        self._range: tuple[int, int] | None = None
-        # Its packed lines, and the address of the last one.
-        self._record: list[bytes] = []
-        self._last = 0
-        self._bytes = 0
-        self.dropped: Counter[str] = Counter()
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of records left out, by reason."""
+        return self._scanner.dropped
 
     def feed(self, text: bytes) -> None:
         """Scan the next piece of text."""
-        text = self._tail + text
-        end = text.rfind(b"\n")
-        self._scan(text[:end])
-        # A line that is longer is dropped, however long it is.
-        self._tail = text[end : end + 2 * MAX_RECORD]
+        self._store(*self._scanner.feed(text))
 
     def finish(self) -> None:
         """Scan the rest of the text."""
-        self._scan(self._tail)
-        self._close()
+        self._store(*self._scanner.finish())
+
+    def _store(self, keys: bytes, sizes: bytes, kinds: bytes, lengths: bytes, text: bytes) -> None:
+        self._keys.frombytes(keys)
+        self._sizes.frombytes(sizes)
+        self._is_init += kinds
+        self._lengths.frombytes(lengths)
+        self._spool.write(text)
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield first key and bytes of each page, not compressed; call it after `finish`.
@@ -154,18 +177,71 @@ class CfiScanner:
 
     def _page(self, records: list[int]) -> tuple[int, bytes]:
         keys = [self._keys[i] for i in records]
-        return keys[0], encode(keys, [self._read(self._starts[i], self._lengths[i]) for i in records])
+        return keys[0], encode(keys, [self._read(i) for i in records])
+
+    @cached_property
+    def _starts(self) -> array[int]:
+        return array("Q", accumulate(self._lengths, initial=0))
+
+    def _read(self, i: int) -> bytes:
+        self._spool.seek(self._starts[i])
+        return self._spool.read(self._lengths[i])
+
+
+class PythonRecordScanner:
+    """Scanner in Python, which gives the same records as the engine."""
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._tail = b"\n"
+        # Range of the INIT record that has not ended yet: address and size. None outside of one.
+        self._range: tuple[int, int] | None = None
+        # Its packed lines, and the address of the last one.
+        self._record: list[bytes] = []
+        self._last = 0
+        self._count = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        # Records that have ended since the last call.
+        self._keys = array("I")
+        self._sizes = array("I")
+        self._kinds = bytearray()
+        self._texts: list[bytes] = []
+
+    def feed(self, text: bytes) -> FoundRecords:
+        """Scan the next piece of text, and return the records that have ended."""
+        text = self._tail + text
+        end = text.rfind(b"\n")
+        self._scan(text[:end])
+        # A line that is longer is dropped, however long it is.
+        self._tail = text[end : end + 2 * MAX_RECORD]
+        return self._take()
+
+    def finish(self) -> FoundRecords:
+        """Scan the rest of the text, and return the last records."""
+        self._scan(self._tail)
+        self._close()
+        return self._take()
+
+    def _take(self) -> FoundRecords:
+        lengths = array("I", map(len, self._texts))
+        found = (self._keys, self._sizes, self._kinds, lengths, b"".join(self._texts))
+        self._clear()
+        keys, sizes, kinds, lengths, text = found
+        return keys.tobytes(), sizes.tobytes(), bytes(kinds), lengths.tobytes(), text
 
     def _scan(self, text: bytes) -> None:
         """Add the records of complete lines, each with the newline before it."""
         begin = text.find(b"\nSTACK ")
         if begin < 0:
             return
+        text = text[begin:]
         if b"\r" in text:
             text = text.replace(b"\r", b"")
-        lines = text[begin:].split(b"\nSTACK ")
+        lines = text.split(b"\nSTACK ")
         # Other lines among STACK records do not count.
-        if text.count(b"\n", begin) >= len(lines):
+        if text.count(b"\n") >= len(lines):
             lines = [line.partition(b"\n")[0] for line in lines]
         self._add(lines[1:])
 
@@ -217,19 +293,19 @@ class CfiScanner:
             self.dropped["STACK past 4 GiB"] += 1
         elif len(text) > MAX_RECORD:
             self.dropped[f"STACK record of more than {MAX_RECORD} bytes"] += 1
-        elif len(self._keys) >= MAX_RECORDS:
+        elif self._count >= MAX_RECORDS:
             self.dropped[f"STACK record after the first {MAX_RECORDS}"] += 1
         else:
+            self._count += 1
             self._keys.append(address)
             self._sizes.append(min(size, _ADDRESS_END - 1))
-            self._is_init.append(is_init)
-            self._starts.append(self._bytes)
-            self._lengths.append(len(text))
-            self._bytes += self._spool.write(text)
+            self._kinds.append(is_init)
+            self._texts.append(text)
 
-    def _read(self, start: int, length: int) -> bytes:
-        self._spool.seek(start)
-        return self._spool.read(length)
+
+def make_record_scanner() -> RecordScanner:
+    """Return the fastest scanner that there is."""
+    return engine.MODULE.StackRecords(MAX_RECORD, MAX_RECORDS) if engine.MODULE else PythonRecordScanner()
 
 
 def _hex(word: bytes) -> int:

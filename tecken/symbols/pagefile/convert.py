@@ -67,6 +67,7 @@ class PageFileWriter:
         self._cfi = CfiScanner(cfi) if cfi else None
         self._writer = PageWriter(pages)
         self._is_scanned = False
+        self._left_out: dict[str, int] = {}
 
     @property
     def complete(self) -> bool:
@@ -90,8 +91,7 @@ class PageFileWriter:
 
     def leave_out_rest(self, reason: str) -> None:
         """Note that the rest of the text, which has no symbols, is not fed, and why."""
-        if self._cfi:
-            self._cfi.dropped[f"rest of the STACK records: {reason}"] += 1
+        self._left_out[f"rest of the STACK records: {reason}"] = 1
 
     def finish_scan(self) -> ScannedModule:
         """Find the records of all text that was fed, and return its module.
@@ -173,7 +173,7 @@ class PageFileWriter:
             **cutter.module._asdict(),
             symbols=cutter.symbols,
             sym_bytes=cutter.length,
-            dropped=cutter.dropped | (self._cfi.dropped if self._cfi else {}),
+            dropped=cutter.dropped | (self._cfi.dropped if self._cfi else {}) | self._left_out,
             native_id=self._native_id,
         )
 

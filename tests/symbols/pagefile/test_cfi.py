@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tecken.errors import MalformedPageFile
+from tecken.symbols import engine
 from tecken.symbols.pagefile import cfi
-from tecken.symbols.pagefile.cfi import UnwindRecords, WinRecord, expand, find
+from tecken.symbols.pagefile.cfi import (
+    PythonRecordScanner,
+    RecordScanner,
+    UnwindRecords,
+    WinRecord,
+    expand,
+    find,
+)
 from tecken.symbols.pagefile.convert import PageFileWriter, symbol_file_text
 from tecken.symbols.pagefile.file import Section
 from tecken.symbols.pagefile.page import decode, encode
@@ -240,3 +248,38 @@ def test_cfi_endless_line_is_dropped_in_bounded_memory() -> None:
     header = Converted(MODULE + INIT + b"\n" + PUSH + b"x" * (3 << 20) + b"\n" + WIN, 1 << 16).header
     assert header.metadata.dropped == {f"STACK record of more than {cfi.MAX_RECORD} bytes": 1}
     assert len(header.pages(Section.CFI)) == 1
+
+
+def scan(scanner: RecordScanner, text: bytes, piece: int) -> tuple[dict[str, int], list[bytes]]:
+    """Return the counts of a scanner, and each column of its records."""
+    found = [scanner.feed(text[begin : begin + piece]) for begin in range(0, len(text), piece)]
+    found.append(scanner.finish())
+    return dict(scanner.dropped), [b"".join(column) for column in zip(*found, strict=True)]
+
+
+NUMBERS = st.sampled_from(
+    [*(b"0", b"10", b"0A0", b"ffffffff", b"100000000", b"-5", b"+5", b"0x10", b"1_0", b"_", b"zz", b"")]
+)
+LINE = st.tuples(
+    st.sampled_from((b"STACK", b"STACK", b"STACK", b"FUNC", b" STACK", b"")),
+    st.sampled_from((b"CFI", b"CFI", b"CFI INIT", b"CFI INIT", b"WIN 4", b"WIN", b"OTHER", b"CFI  INIT")),
+    NUMBERS,
+    NUMBERS,
+    st.sampled_from((b".cfa: $rsp 8 +", b"x\r", b"\r\rx", b"\t", b" a  b ", b"", b"x" * 300)),
+).map(b" ".join)
+
+
+@pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built")
+@given(st.lists(LINE, max_size=30), st.integers(1, 200), st.sampled_from((b"\n", b"\r\n", b"\n\n")))
+@settings(deadline=None, max_examples=500)
+def test_engine_records_are_those_of_python(lines: list[bytes], piece: int, newline: bytes) -> None:
+    text = MODULE + newline.join(lines)
+    assert scan(cfi.make_record_scanner(), text, piece) == scan(PythonRecordScanner(), text, piece)
+
+
+@pytest.mark.skipif(engine.MODULE is None, reason="the engine is not built")
+@pytest.mark.parametrize("piece", [1 << 10, 1 << 16, 1 << 20])
+def test_engine_long_records_are_those_of_python(piece: int) -> None:
+    changes = b"".join(b"STACK CFI %x $rax: %b\n" % (0x1001 + i, b"y" * 90) for i in range(3000))
+    text = MODULE + INIT + b"\n" + changes + WIN + b"z" * (1 << 20) + b"\n" + changes + INIT + b"\n" + PUSH
+    assert scan(cfi.make_record_scanner(), text, piece) == scan(PythonRecordScanner(), text, piece)
