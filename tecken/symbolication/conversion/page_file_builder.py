@@ -50,9 +50,9 @@ COPY_BYTES = 1024 * 1024
 READ_AHEAD = 8
 
 # Address space that one conversion may add to a worker. The most expensive file that the bounds of
-# `tecken.symbols` allow takes less than 400 MiB (three kinds of records, 4 million of each, none in order); a
-# real library of 50 MB takes 45. The rest is for stacks and heaps of the threads that compress: they are
-# reserved and hardly used.
+# `tecken.symbols` allow takes 540 MiB (three kinds of records, 4 million of each, and 2 million STACK
+# records, none in order); a real library of 50 MB takes 45. The rest is for stacks and heaps of the threads
+# that compress: they are reserved and hardly used.
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 
 
