@@ -12,6 +12,7 @@ from tecken.web.pages import (
     health,
     home,
     jobs,
+    minidump,
     missing,
     store,
     symbolicate,
@@ -24,6 +25,7 @@ from tecken.web.pages import (
 PAGES = (
     home.PAGE,
     symbolicate.PAGE,
+    minidump.PAGE,
     missing.EXPLAIN_PAGE,
     missing.PAGE,
     uploads.FILES_PAGE,

@@ -8,7 +8,7 @@ from tecken.web.pages.docs import topics
 from tecken.web.urls import urlpatterns
 from tests.browser.site import BrowsedSite
 
-NO_PAGES = {"token", "help-topic", "usage-exceptions"}
+NO_PAGES = {"token", "help-topic", "usage-exceptions", "minidump-send"}
 """Names of URLs that take forms only, or that are in what follows."""
 BESIDES = {
     "login": "/login/",

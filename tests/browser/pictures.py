@@ -14,6 +14,7 @@ import django
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import Tab, chromium
+from tests.browser.dumps import crash_dump
 from tests.browser.people import log_in
 from tests.browser.site import GIVEN_UP, LIBC, OPERATOR, STACK, BrowsedSite
 from tests.system.site import ROOT, Site
@@ -35,6 +36,14 @@ def symbolicated(tab: Tab) -> None:
     tab.page.get_by_role("button", name="Symbolicate").click()
 
 
+def dropped(tab: Tab) -> None:
+    tab.open("/symbolicate/")
+    file = {"name": "crash.dmp", "mimeType": "application/octet-stream", "buffer": crash_dump()}
+    tab.page.get_by_label("A minidump").set_input_files(file)
+    tab.page.get_by_role("button", name="Process").click()
+    tab.page.get_by_text("crashed here").wait_for()
+
+
 def at(path: str) -> Callable[[Tab], object]:
     return lambda tab: tab.open(path)
 
@@ -43,6 +52,7 @@ SCENES: dict[str, Callable[[Tab], object]] = {
     "home": at("/"),
     "tour": at("/tour/"),
     "symbolicate": symbolicated,
+    "minidump": dropped,
     "explain": at(f"/explain/{LIBC}/"),
     "missing": at("/missing/"),
     "uploads": at("/uploads/"),

@@ -13,6 +13,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import redis
 
 from tecken.jobs.records import DeadLetter, Records
+from tests.browser.dumps import crash_dump
+from tests.support.sentinel import wait_until
 from tests.system.site import Site, end
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -66,7 +68,7 @@ class BrowsedSite(Site):
     def __init__(self, home: Path, **environment: str) -> None:
         super().__init__(home, None, **environment)
         self._options = {"symbolicate_deadline_seconds": 20}  # what a worker on a busy machine needs
-        self.shared = ""
+        self.shared = self.minidump = ""
         self._beat: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
 
@@ -80,6 +82,7 @@ class BrowsedSite(Site):
         self.run(WRITE_MISSES)
         self.run(FETCHED)
         self.shared = self._share(STACK)
+        self.minidump = self._process(crash_dump())
         self.bury(GIVEN_UP)
         self.manage("config", "set", "log_level", "INFO", "--why", "quiet again")
 
@@ -118,6 +121,7 @@ class BrowsedSite(Site):
         file, _, number = LIBC.partition("/")
         known: dict[str, dict[str, object]] = {
             "shared": {"name": self.shared},
+            "minidump": {"name": self.minidump},
             "config-version": {"number": 1},
             "upload": {"number": 1},
             "usage-token": {"number": 1},
@@ -126,6 +130,13 @@ class BrowsedSite(Site):
             "job": {"number": GIVEN_UP.id},
         }
         return known.get(name, {})
+
+    def _process(self, dump: bytes) -> str:
+        """Send a minidump, and wait for its report."""
+        reply = self._client.post("/process/minidump", files={"upload_file_minidump": dump})
+        name = reply.raise_for_status().text
+        wait_until(lambda: self._client.get(f"/process/minidump/{name}").status_code == 200, 30, "the report")
+        return name
 
     def _share(self, text: str) -> str:
         form = self._client.get("/symbolicate/").text

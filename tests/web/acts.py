@@ -68,6 +68,8 @@ ACTS = (
     Act("symbolicate", EVERYBODY, {"text": STACK, "do": "json"}),
     Act("symbolicate", EVERYBODY, {"text": STACK, "do": "share"}),
     Act("shared", EVERYBODY),
+    Act("minidump", EVERYBODY),
+    Act("minidump-send", EVERYBODY, {"minidump": b"MDMP"}),
     Act("explain", EVERYBODY),
     Act("explained", EVERYBODY),
     Act("explained", (*SEE_UPLOADS, "operator"), {}),

@@ -39,17 +39,19 @@ DEAD = DeadLetter("dead-job", "tecken.jobs.tasks.heartbeat", "default", "it is d
 
 
 class Everything(NamedTuple):
-    """The numbers of the owner and of what it has, the name of a shared text, and the jobs that were sent."""
+    """The numbers of the owner and of what it has, names of a shared text and a result, and sent jobs."""
 
     owner: int
     upload: int
     token: int
     shared: str
+    minidump: str
     jobs: list[object]
 
     def path(self, name: str) -> str:
         known: dict[str, dict[str, object]] = {
             "shared": {"name": self.shared},
+            "minidump": {"name": self.minidump},
             "explained": {**MODULE},
             "upload": {"number": self.upload},
             "token": {"number": self.token},

@@ -20,6 +20,7 @@ from tecken.store.port import Missing
 from tecken.symbols.ids import ObjectId
 from tecken.web.shared_reports import share_report
 from tests.support.options import Override
+from tests.symbolication.minidump.reports import crash_report
 from tests.web.api.rows import fetched_of, file_of, upload_of
 from tests.web.everything import (
     ARCHIVE_OF_OWNER,
@@ -33,6 +34,7 @@ from tests.web.everything import (
     Everything,
     user_of,
 )
+from tests.web.minidumps import finish, submit
 
 
 @pytest.fixture
@@ -63,5 +65,8 @@ def everything(
     fetched_of(pk=FETCHED)
     token, _key = issue(people["owner"], list(find_permissions(["tokens.manage_tokens"])), 30, NOTES_OF_OWNER)
     shared = share_report(redis_services.counters_client(), redis_services.cache_guard(), STACK)
-    yield Everything(people["owner"].pk, upload.pk, token.pk, shared, jobs)
+    minidump = submit()
+    finish(minidump, crash_report())
+    jobs.clear()
+    yield Everything(people["owner"].pk, upload.pk, token.pk, shared, minidump, jobs)
     services.discard_all()

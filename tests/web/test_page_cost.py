@@ -61,6 +61,7 @@ BOUNDS = {
     "job": Bound(40, 10, 3, 5),
     "jobs": Bound(115, 33, 3, 38),
     "maintenance": Bound(110, 32, 3, 5),
+    "minidump": Bound(60, 14, 6, 8),
     "missing": Bound(40, 10, 5, 4),
     "shared": Bound(45, 11, 3, 7),
     "store": Bound(110, 32, 3, 11),

@@ -35,7 +35,8 @@ class OtherText(NamedTuple):
 FILES = {
     "MDMP": (
         "minidump",
-        "Run `minidump-stackwalk --json FILE.dmp`, and send its output (cargo install minidump-stackwalk).",
+        "Send the file itself: drop it on the page /symbolicate/, run `tecken-symbolicate FILE.dmp`, or POST "
+        "it to /process/minidump.",
     ),
     "\x7fELF": (
         "core file or ELF file",

@@ -24,7 +24,7 @@ from tecken.web.auth import Group, SitePage, open_page
 # Address of the site in the documents.
 EXAMPLE = "https://symbols.example.com"
 NAMES = (
-    *("symbolicate", "upload", "tecken-upload", "sym_upload", "tokens"),
+    *("symbolicate", "minidumps", "upload", "tecken-upload", "sym_upload", "tokens"),
     *("windows", "visual-studio", "rider", "dotnet-symbol"),
     *("gdb", "lldb", "valgrind", "perf", "stackwalk", "profiler"),
 )

@@ -20,6 +20,7 @@ from tecken.symbolication.api.text import check_length, symbolicate_text
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport
 from tecken.symbolication.symbolicated import SymbolicatedReport, format_json, format_text
 from tecken.web.auth import SitePage, View, open_page, render_errors
+from tecken.web.dump_results import describe_form
 from tecken.web.excerpts import excerpts_for
 from tecken.web.module_facts import list_modules, load_times
 from tecken.web.shared_reports import (
@@ -129,12 +130,13 @@ def _describe_report(
 def _render_page(
     request: HttpRequest, text: str, status: HTTPStatus = HTTPStatus.OK, **context: object
 ) -> HttpResponse:
-    return render(request, "symbolicate/page.html", {"text": text, **context}, status=status)
+    context = {"text": text, **describe_form(), **context}
+    return render(request, "symbolicate/page.html", context, status=status)
 
 
 PAGE = SitePage(
     title="Symbolicate",
-    about="Paste a crash report, and read functions, files and lines.",
+    about="Paste a crash report or drop a minidump, and read functions, files and lines.",
     urls=[
         path("symbolicate/", show_symbolicate, name="symbolicate"),
         path("shared/<str:name>/", show_shared, name="shared"),

@@ -1,0 +1,82 @@
+"""Page of a minidump's result, and the form that sends a minidump without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.views.decorators.http import require_POST, require_safe
+
+from tecken.errors import Unavailable
+from tecken.http.decorators import accept_body
+from tecken.http.ratelimit import charge_request
+from tecken.symbolication.api.minidump import max_dump_bytes, receive_dump, submit
+from tecken.symbolication.crash_dumps import services as crash_dump_services
+from tecken.web.auth import SitePage, accept_streamed_form, open_page
+from tecken.web.dump_results import describe_form, describe_result
+from tecken.web.pages import symbolicate
+from tecken.web.pages.symbolicate import charge_post
+
+# Seconds for which the first look at a result waits, and then pauses between two looks of the browser.
+WAIT: Final = 2.0
+REFRESH: Final = 2
+
+
+@contextmanager
+def explain_outage(what: str) -> Iterator[None]:
+    """Raise Unavailable with a text for everyone: that of a storage has its address."""
+    try:
+        yield
+    except Unavailable as error:
+        text = f"{what} now: redis-cache or the storage does not answer"
+        raise Unavailable(text, error.retry_after) from error
+
+
+@charge_post
+@accept_streamed_form
+@open_page
+@require_POST
+@accept_body(max_dump_bytes)
+def send_minidump(request: HttpRequest) -> HttpResponse:
+    """Take the minidump of a form, and show the page of its result."""
+    with receive_dump(request) as (file, _field), explain_outage("The minidump cannot be taken"):
+        return redirect("minidump", name=submit(request, file))
+
+
+@open_page
+@require_safe
+def show_minidump(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the result of a minidump, or its state until the result is there."""
+    with explain_outage("The result cannot be read"):
+        status = crash_dump_services.dump_desk().wait(name, WAIT)
+    values: dict[str, object] = describe_form()
+    code = HTTPStatus.OK
+    if status.state == "done":
+        charge_request(request)
+        site = request.build_absolute_uri("/").rstrip("/")
+        values |= describe_result(orjson.loads(status.report), site) | {"json": f"/process/minidump/{name}"}
+    elif status.state == "failed":
+        values["problem"], code = status.error, HTTPStatus.BAD_REQUEST
+    else:
+        values["state"] = status.state
+    response = render(request, "minidump/page.html", values, status=code)
+    if "state" in values:
+        response["Refresh"] = str(REFRESH)
+    response["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+PAGE = SitePage(
+    title="Minidump",
+    part_of=symbolicate.PAGE,
+    urls=[
+        path("symbolicate/minidump/", send_minidump, name="minidump-send"),
+        path("symbolicate/minidump/<str:name>/", show_minidump, name="minidump"),
+    ],
+)

@@ -1,0 +1,59 @@
+"use strict";
+// Minidumps by hand: the file is sent with the progress of its bytes. A file that is dropped and is no minidump
+// is read into the field for texts.
+
+const form = document.getElementById("minidump-form");
+// The first bytes of a minidump, and of one in gzip or zstd.
+const STARTS = ["4d444d50", "1f8b", "28b52ffd"];
+
+if (form) {
+  const field = form.elements.minidump;
+  const [bar, status] = ["progress", "[role=status]"].map((name) => form.querySelector(name));
+  const texts = document.getElementById("text");
+  form.querySelector(".hint [hidden]").hidden = false;
+
+  const say = (text) => { status.textContent = text; };
+  const stop = (text) => { bar.hidden = true; say(text); };
+
+  const send = (file) => {
+    if (file.size > Number(form.dataset.most)) return stop(`${file.name} is larger than ${form.dataset.mostText}.`);
+    const body = new FormData();
+    // With this field the response is the id of the result, before the result is there.
+    body.append("upload_file_minidump", file);
+    const request = new XMLHttpRequest();
+    request.upload.onprogress = (event) => {
+      [bar.max, bar.value] = [event.total || 1, event.loaded];
+      say(event.loaded < event.total ? `${Math.floor((100 * event.loaded) / event.total)} % sent` : "Sent");
+    };
+    request.onload = () => {
+      if (request.status === 200) location.assign(`${form.action}${request.responseText.trim()}/`);
+      else stop(explain(request));
+    };
+    request.onerror = () => stop("Not sent: the connection failed. Try again.");
+    bar.hidden = false;
+    say("Sending");
+    request.open("POST", form.dataset.to);
+    return request.send(body);
+  };
+
+  const take = async (file) => {
+    const head = [...new Uint8Array(await file.slice(0, 4).arrayBuffer())];
+    const start = head.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (!texts || STARTS.some((known) => start.startsWith(known))) send(file);
+    else texts.value = await file.text();
+  };
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(field.files[0]);
+  });
+  acceptDrops(form, (files) => take(files[0]));
+}
+
+function explain(request) {
+  try {
+    return `Not processed: ${JSON.parse(request.responseText).error}`;
+  } catch {
+    return `Not processed: the server responded with status ${request.status}.`;
+  }
+}
