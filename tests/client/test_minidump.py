@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from tecken.client import minidump, symbolicate
+from tecken.client import __version__, minidump, symbolicate
 from tecken.client.minidump import find_encoding
 from tecken.client.symbolicate import DONE, SOME_FAILED, TEMPORARY, USAGE, main
+from tecken.settings import BASE_DIR
 from tests.client.server import Reply, SymbolServer
 from tests.symbolication.minidump.reports import crash_report
 
@@ -145,6 +147,64 @@ def test_minidump_that_fails_does_not_stop_the_others(
     (tmp_path / "crash.txt").write_text("a crash")
     assert main([str(dump), str(tmp_path / "crash.txt")]) == SOME_FAILED
     assert capsys.readouterr().out.endswith("Kind: gdb\n")
+
+
+def socorro_arguments(folder: Path, dump: Path) -> list[str]:
+    """Return the arguments that Socorro's MinidumpStackwalkRule gives to its stackwalker."""
+    return [
+        f"--evil-json={folder}/raw.json",
+        f"--symbols-cache={folder}/cache",
+        f"--symbols-tmp={folder}/tmp",
+        "--no-color",
+        f"--output-file={folder}/output.json",
+        f"--log-file={folder}/log",
+        "--symbols-url=https://symbols.mozilla.org/",
+        "--json",
+        "--verbose=error",
+        str(dump),
+    ]
+
+
+@pytest.fixture
+def stackwalker(server: SymbolServer, tmp_path: Path) -> Path:
+    """Return the script for Socorro in the help, with the server's address."""
+    text = (BASE_DIR / "docs" / "help" / "minidumps.md").read_text()
+    script = text.partition("```sh\n#!")[2].partition("```")[0]
+    path = tmp_path / "tecken-stackwalk"
+    path.write_text(f"#!{script}".replace("https://symbols.example.com", server.url))
+    program = tmp_path / "tecken-symbolicate"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tecken.client.symbolicate "$@"\n')
+    for file in (path, program):
+        file.chmod(0o755)
+    return path
+
+
+def run_stackwalker(stackwalker: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{stackwalker.parent}:/usr/bin:/bin", "PYTHONPATH": str(BASE_DIR)}
+    return subprocess.run(
+        [str(stackwalker), *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_script_for_socorro_writes_the_report(
+    server: SymbolServer, stackwalker: Path, dump: Path, tmp_path: Path
+) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    assert run_stackwalker(stackwalker, *socorro_arguments(tmp_path, dump)).returncode == DONE
+    assert json.loads((tmp_path / "output.json").read_text()) == crash_report()
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_script_for_socorro_logs_an_error(
+    server: SymbolServer, stackwalker: Path, dump: Path, tmp_path: Path
+) -> None:
+    server.script[POST] = Reply(400, {"error": "No minidump"})
+    assert run_stackwalker(stackwalker, *socorro_arguments(tmp_path, dump)).returncode == SOME_FAILED
+    assert "No minidump" in (tmp_path / "log").read_text()
+
+
+def test_script_for_socorro_prints_a_version(stackwalker: Path) -> None:
+    assert run_stackwalker(stackwalker, "--version").stdout == f"tecken-symbolicate {__version__}\n"
 
 
 OTHERS = {
