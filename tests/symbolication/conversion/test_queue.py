@@ -241,7 +241,9 @@ def test_inline_bring_converts_each_module() -> None:
 
 def test_inline_bring_notes_each_module_before_it_is_converted() -> None:
     noted: list[ObjectId] = []
-    InlineConversionQueue(Preparations(ABSENT, ABSENT), note=noted.append).convert_and_wait([XUL, NSS], float("inf"))
+    InlineConversionQueue(Preparations(ABSENT, ABSENT), note=noted.append).convert_and_wait(
+        [XUL, NSS], float("inf")
+    )
     assert noted == [XUL, NSS]
 
 
