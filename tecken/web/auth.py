@@ -29,7 +29,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, requires_csrf_token
 
 from tecken.accounts.sessions import SAFE, StrictSessionStore, is_cross_site, session_user
-from tecken.errors import Forbidden, TeckenError, Unavailable
+from tecken.errors import Forbidden, TeckenError, Unavailable, hide_places
 from tecken.http.responses import reply_to
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _render_error(request: HttpRequest, error: TeckenError) -> HttpResponse:
         set_anonymous(request)
     plain = reply_to(error, request.path)
     status = HTTPStatus(plain.status_code)
-    text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
+    text = status.phrase if status == HTTPStatus.INTERNAL_SERVER_ERROR else hide_places(str(error))
     wait = plain.get("Retry-After")
     response = render_problem(request, status, text, wait=int(wait) if wait else None)
     if wait:

@@ -10,9 +10,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
-from django.test import Client, override_settings
+from django.http import HttpRequest
+from django.test import Client, RequestFactory, override_settings
 
+from tecken.errors import Unavailable
 from tecken.runtimeconfig import service
+from tecken.web.auth import open_page
 from tests.web.api.people import person
 from tests.web.forms import form_of
 
@@ -130,6 +133,17 @@ def test_page_database_down_is_unavailable(client: Client, operator: User) -> No
     assert reply.status_code == 503
     assert "The database does not answer" in reply.content.decode()
     assert "swordfish" not in reply.content.decode()
+
+
+def test_error_page_has_no_address_of_a_bucket(rf: RequestFactory) -> None:
+    @open_page
+    def read_bucket(_request: HttpRequest) -> NoReturn:
+        raise Unavailable("s3://crashes/dumps: the bucket does not answer")
+
+    reply = read_bucket(rf.get("/"))
+    assert reply.status_code == 503
+    assert "crashes" not in reply.content.decode()
+    assert "the bucket does not answer" in reply.content.decode()
 
 
 def test_logout_uses_login_backend(client: Client, operator: User) -> None:
