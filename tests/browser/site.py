@@ -133,7 +133,8 @@ class BrowsedSite(Site):
 
     def _process(self, dump: bytes) -> str:
         """Send a minidump, and wait for its report."""
-        reply = self._client.post("/process/minidump", files={"upload_file_minidump": dump})
+        headers = {"User-Agent": "Crashpad/1.0"}
+        reply = self._client.post("/process/minidump", files={"upload_file_minidump": dump}, headers=headers)
         name = reply.raise_for_status().text
         wait_until(lambda: self._client.get(f"/process/minidump/{name}").status_code == 200, 30, "the report")
         return name

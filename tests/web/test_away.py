@@ -28,7 +28,7 @@ SAYS: dict[str, dict[str, tuple[int, str]]] = {
     "redis-cache": {
         "home": (200, "redis-cache does not answer"),
         "shared": (503, "It cannot be read now: redis-cache does not answer"),
-        "minidump": (503, "redis-cache or the storage does not answer"),
+        "minidump": (503, "The result cannot be read now: redis-cache"),
         "explained": (200, "redis-cache does not answer"),
         "health": (200, "redis-cache unavailable"),
     },
@@ -45,7 +45,7 @@ SAYS: dict[str, dict[str, tuple[int, str]]] = {
     },
     "storage": {
         "home": (200, "Storage does not answer"),
-        "minidump": (503, "redis-cache or the storage does not answer"),
+        "minidump": (503, "The result cannot be read now: the storage does not answer"),
         "explained": (200, "storage does not answer"),
         "health": (200, "Storage unavailable"),
     },

@@ -8,15 +8,21 @@ from http import HTTPStatus
 from typing import Final
 
 import orjson
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from tecken.errors import Unavailable
-from tecken.http.decorators import accept_body
+from tecken.errors import Unavailable, hide_places
+from tecken.http.decorators import accept_body, raise_refusal
 from tecken.http.ratelimit import charge_request
-from tecken.symbolication.api.minidump import max_dump_bytes, receive_dump, submit
+from tecken.symbolication.api.minidump import (
+    BODY_SECONDS,
+    admit_dump,
+    max_dump_bytes,
+    receive_dump,
+    submit,
+)
 from tecken.symbolication.crash_dumps import services as crash_dump_services
 from tecken.web.auth import SitePage, accept_streamed_form, open_page
 from tecken.web.dump_results import describe_form, describe_result
@@ -30,11 +36,12 @@ REFRESH: Final = 2
 
 @contextmanager
 def explain_outage(what: str) -> Iterator[None]:
-    """Raise Unavailable with a text for everyone: that of a storage has its address."""
+    """Raise Unavailable with a text for people. That of a storage has its address and the path of a file."""
     try:
         yield
     except Unavailable as error:
-        text = f"{what} now: redis-cache or the storage does not answer"
+        is_public = hide_places(str(error)) == str(error)
+        text = f"{what} now: {error if is_public else 'the storage does not answer'}"
         raise Unavailable(text, error.retry_after) from error
 
 
@@ -42,11 +49,19 @@ def explain_outage(what: str) -> Iterator[None]:
 @accept_streamed_form
 @open_page
 @require_POST
-@accept_body(max_dump_bytes)
+@accept_body(max_dump_bytes, BODY_SECONDS)
 def send_minidump(request: HttpRequest) -> HttpResponse:
-    """Take the minidump of a form, and show the page of its result."""
-    with receive_dump(request) as (file, _field), explain_outage("The minidump cannot be taken"):
-        return redirect("minidump", name=submit(request, file))
+    """Take the minidump of a form, and redirect to its result. Scripts get the address as JSON."""
+    raise_refusal(request)
+    with receive_dump(request) as file, explain_outage("The minidump cannot be taken"):
+        name = submit(request, file)
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        # A script that follows a redirect would request the page twice.
+        return JsonResponse({"url": reverse("minidump", kwargs={"name": name})}, status=HTTPStatus.CREATED)
+    return redirect("minidump", name=name)
+
+
+send_minidump.admit = admit_dump  # type: ignore[attr-defined]
 
 
 @open_page

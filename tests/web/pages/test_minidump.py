@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,21 @@ def test_form_without_a_script_leads_to_the_result(client: Client) -> None:
     assert match
     with dump_files().open_dump(match[1]) as file:
         assert file.read() == b"MDMP and more"
+
+
+def test_form_of_a_script_gets_the_address_of_the_result(client: Client) -> None:
+    dump = SimpleUploadedFile("crash.dmp", gzip.compress(b"MDMP and more"), "application/gzip")
+    headers = {**FROM_US, "Accept": "application/json"}
+    response = client.post("/symbolicate/minidump/", {"minidump": dump}, headers=headers)
+    assert response.status_code == 201
+    assert re.fullmatch(r"/symbolicate/minidump/[0-9a-f]{32}/", response.json()["url"])
+
+
+def test_file_that_is_no_minidump_is_refused(client: Client) -> None:
+    dump = SimpleUploadedFile("crash.dmp", b"a text", "application/octet-stream")
+    response = client.post("/symbolicate/minidump/", {"minidump": dump}, headers=FROM_US)
+    assert response.status_code == 400
+    assert b"does not begin with MDMP" in response.content
 
 
 def test_form_without_a_file_is_refused(client: Client) -> None:

@@ -18,21 +18,21 @@ if (form) {
   const send = (file) => {
     if (file.size > Number(form.dataset.most)) return stop(`${file.name} is larger than ${form.dataset.mostText}.`);
     const body = new FormData();
-    // With this field the response is the id of the result, before the result is there.
-    body.append("upload_file_minidump", file);
+    body.append("minidump", file);
     const request = new XMLHttpRequest();
     request.upload.onprogress = (event) => {
       [bar.max, bar.value] = [event.total || 1, event.loaded];
       say(event.loaded < event.total ? `${Math.floor((100 * event.loaded) / event.total)} % sent` : "Sent");
     };
     request.onload = () => {
-      if (request.status === 200) location.assign(`${form.action}${request.responseText.trim()}/`);
-      else stop(explain(request));
+      if (request.status === 201) location.assign(JSON.parse(request.responseText).url);
+      else stop(`Not processed: ${explain(request)}`);
     };
     request.onerror = () => stop("Not sent: the connection failed. Try again.");
     bar.hidden = false;
     say("Sending");
-    request.open("POST", form.dataset.to);
+    request.open("POST", form.action);
+    request.setRequestHeader("Accept", "application/json");
     return request.send(body);
   };
 
@@ -50,10 +50,8 @@ if (form) {
   acceptDrops(form, (files) => take(files[0]));
 }
 
+// Errors are pages.
 function explain(request) {
-  try {
-    return `Not processed: ${JSON.parse(request.responseText).error}`;
-  } catch {
-    return `Not processed: the server responded with status ${request.status}.`;
-  }
+  const page = new DOMParser().parseFromString(request.responseText, "text/html");
+  return page.querySelector(".problem-page .lines")?.textContent ?? `the server responded with status ${request.status}`;
 }
