@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.redis_server import free_port
 from tests.support.sentinel import wait_until
+from tests.symbolication.crash_dumps.jobs import crash_dump
 from tests.system.site import ROOT, end
 from tests.system.test_beat import SiteWithBeat
 
@@ -88,6 +89,7 @@ def _use(site: SiteWithBeat, module: str) -> None:
     for path in (f"/{module}.pdb/{MISSING}/{module}.sym", "/", "/api/uploads/"):
         httpx.get(site.url + path, timeout=30)
     httpx.post(f"{site.url}/upload/", content=b"", timeout=30)
+    assert httpx.post(f"{site.url}/process/minidump", content=crash_dump(), timeout=60).is_success
 
 
 def _query(prometheus: httpx.Client, query: str) -> list[dict[str, Any]]:
