@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import django
 import hypothesis
@@ -50,17 +51,20 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C, so that the servers end too
     cache = servers.enter_context(RedisServer(IMAGES / "redis-cache" / "redis.conf"))
     store = servers.enter_context(RedisServer(IMAGES / "redis" / "redis.conf"))
+    # Not var/storage: a site that `make run` has started keeps its files there.
+    storage = Path(servers.enter_context(TemporaryDirectory(prefix="tecken-tests-")))
+    own = PATIENCE if "STORAGE_URL" in os.environ else {**PATIENCE, "STORAGE_URL": storage.as_uri()}
     os.environ.update(
         DJANGO_SETTINGS_MODULE="tecken.settings",
         SECRET_KEY="tests",
         REDIS_URL=cache.url,
         REDIS_STORE_URL=store.url,
         HEALTH_CHECK_SECONDS="30",  # a busy machine makes nothing late
-        **PATIENCE,
+        **own,
     )
     django.setup()  # pytest-django would only do so if the settings had been known earlier
-    # The sites that tests start have the site's own timeouts.
-    for name in PATIENCE:
+    # The sites that tests start have timeouts and files of their own.
+    for name in own:
         del os.environ[name]
     # Without it Celery sends to the broker of its own default, and a refused job opens redis-cache's breaker.
     importlib.import_module("tecken.celery")

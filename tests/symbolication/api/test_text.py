@@ -100,7 +100,7 @@ def test_text_of_a_known_kind_without_modules_names_the_kind() -> None:
 def test_minidump_of_any_size_is_recognized() -> None:
     reply = post(b"MDMP\x93\xa7" + bytes(2 * MAX_CHARACTERS))
     assert reply.status_code == 400
-    assert reply.content.startswith(b"Recognized as minidump. Run `minidump-stackwalk")
+    assert reply.content.startswith(b"Recognized as minidump. Send the file itself")
 
 
 def test_text_with_too_many_frames_is_413(runtime_options: Override) -> None:
