@@ -7,11 +7,14 @@ of its own. Neither text has contents of the dump's memory.
 
 from __future__ import annotations
 
+import codecs
 import gc
 import mmap
 import os
+import resource
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from tecken.errors import Malformed, TeckenError
@@ -27,17 +30,34 @@ from tecken.symbols.frame import Frame
 REFUSED: Final = 2
 NO_MEMORY: Final = "the dump needs more memory than it may have"
 EMPTY: Final = "the file is empty"
+# Module that `Counter.most_common` imports.
+LATE_MODULES: Final = ("heapq",)
+# Those of the texts in a dump.
+ENCODINGS: Final = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be")
 
 
 def process(descriptor: int) -> None:
     """Walk the dump in an open file, and send its report. Raises Malformed."""
     if not os.fstat(descriptor).st_size:
         raise Malformed(EMPTY)
-    dump = read_minidump(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
+    content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+    renounce_files()
+    dump = read_minidump(content)
     symbols = ParentSymbols(sys.stdout.buffer, sys.stdin.buffer, dump.modules.all)
     stacks = walk(dump, symbols)
     frames = look_up_frames(dump.modules, stacks, symbols)
     symbols.send_report(write_report(dump, stacks, frames, symbols.states()), stacks)
+
+
+def renounce_files() -> None:
+    """Open no file and no connection, and start no process, from now on; those that are open stay."""
+    # Python loads these when they are first used.
+    for encoding in ENCODINGS:
+        codecs.lookup(encoding)
+    for module in LATE_MODULES:
+        import_module(module)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def look_up_frames(

@@ -161,5 +161,24 @@ sys.exit(2)
     assert "REDIS" not in str(caught.value)
 
 
+def test_program_opens_nothing_after_its_dump() -> None:
+    code = """
+import socket
+import tecken.symbolication.minidump.__main__ as program
+def walk(descriptor):
+    program.renounce_files()
+    for open_anything in (socket.socket, lambda: open("/etc/hostname")):
+        try:
+            open_anything()
+        except OSError as error:
+            print(error.errno, end=" ", file=sys.stderr)
+    raise program.Malformed("end")
+program.process = walk
+sys.exit(program.main(["0"]))
+"""
+    with pytest.raises(Malformed, match=r"^24 24 end$"):
+        run_program(code)
+
+
 def test_message_that_is_too_long_is_not_read() -> None:
     assert read_message(io.BytesIO((MAX_MESSAGE_BYTES + 1).to_bytes(4, "little") + b"x")) == b""
