@@ -62,6 +62,13 @@ def test_file_that_is_no_minidump_gets_the_reason(nobody: Tab) -> None:
     expect(page.get_by_label("A minidump")).to_be_visible()
 
 
+def test_minidump_that_is_opened_as_a_report_is_processed(nobody: Tab) -> None:
+    nobody.open("/symbolicate/")
+    file = {"name": "crash.dmp", "mimeType": "application/octet-stream", "buffer": crash_dump()}
+    nobody.page.get_by_label("Open a file").set_input_files(file)
+    expect(nobody.page.locator(".verdict")).to_contain_text(SENTENCE)
+
+
 def test_dropped_text_is_read_into_the_field(nobody: Tab) -> None:
     page = drop(nobody, "crash.txt", b"libfoo.so 0x10")
     expect(page.get_by_label("A crash report")).to_have_value("libfoo.so 0x10")

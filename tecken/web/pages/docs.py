@@ -151,6 +151,9 @@ def _page_address(href: str) -> str | None:
     name = PurePosixPath(file).stem
     if name == REFERENCE:
         return f"/help/{name}/#{anchor}" if anchor else f"/help/{name}/"
+    # A help page may have the name of the document that it leads to, which is no page.
+    if file.startswith("../"):
+        return None
     return f"/help/{name}/" if name in NAMES else None
 
 

@@ -119,3 +119,8 @@ def test_help_refusals_have_texts_of_code() -> None:
     source = (BASE_DIR / "tecken" / "accounts" / "tokens.py").read_text()
     assert len(refusals) == 3
     assert [text for text in refusals if text not in source] == []
+
+
+def test_help_links_no_document_of_the_same_name(client: Client) -> None:
+    page = client.get("/help/minidumps/").content.decode()
+    assert "The differences are listed in the documentation." in page

@@ -1,6 +1,6 @@
 "use strict";
-// Minidumps by hand: the file is sent with the progress of its bytes. A file that is dropped and is no minidump
-// is read into the field for texts.
+// Minidumps by hand: the file is sent with the progress of its bytes. A file that is dropped or opened and is
+// no minidump is read into the field for texts.
 
 const form = document.getElementById("minidump-form");
 // The first bytes of a minidump, and of one in gzip or zstd.
@@ -13,7 +13,7 @@ if (form) {
   form.querySelector(".hint [hidden]").hidden = false;
 
   const say = (text) => { status.textContent = text; };
-  const stop = (text) => { bar.hidden = true; say(text); };
+  const stop = (text) => { bar.hidden = true; status.className = "no"; say(text); };
 
   const send = (file) => {
     if (file.size > Number(form.dataset.most)) return stop(`${file.name} is larger than ${form.dataset.mostText}.`);
@@ -30,6 +30,7 @@ if (form) {
     };
     request.onerror = () => stop("Not sent: the connection failed. Try again.");
     bar.hidden = false;
+    status.className = "";
     say("Sending");
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
@@ -47,6 +48,11 @@ if (form) {
     event.preventDefault();
     send(field.files[0]);
   });
+  // Before the listener that reads every file as a text.
+  document.querySelector("input[data-into]")?.addEventListener("change", (event) => {
+    event.stopImmediatePropagation();
+    take(event.target.files[0]);
+  }, true);
   acceptDrops(form, (files) => take(files[0]));
 }
 
