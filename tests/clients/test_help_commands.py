@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import Any
@@ -17,6 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 from tecken import services
 from tecken.settings import BASE_DIR
 from tests.support.s3_server import S3Bucket
+from tests.symbolication.crash_dumps.jobs import crash_dump, working
 from tests.web.api.people import key_of, person
 
 pytest_plugins = ["tests.support.upstreams"]
@@ -58,16 +61,21 @@ def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_p
     key = key_of(person("me@example.com", "upload.upload_symbols"))
     script = script.replace("TECKEN_TOKEN=...", f"TECKEN_TOKEN={key}")
     (tmp_path / "crash.txt").write_text(CRASH.read_text())
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "TECKEN_TOKEN": key},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    (tmp_path / "crash.dmp").write_bytes(crash_dump())
+    (tmp_path / "crash.dmp.gz").write_bytes(gzip.compress(crash_dump()))
+    with working() if page == "minidumps" else nullcontext():
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, "TECKEN_TOKEN": key},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr + done.stdout
+    if page == "minidumps":
+        assert "by_price" in done.stdout
     if "crash.txt" in block:
         assert "crash-c!by_price [/build/crash/src/crash.c:25]" in done.stdout
     elif page == "symbolicate":

@@ -63,7 +63,7 @@ BOUNDS = {
     "maintenance": Bound(110, 32, 3, 5),
     "minidump": Bound(60, 14, 6, 8),
     "missing": Bound(40, 10, 5, 4),
-    "shared": Bound(45, 11, 3, 7),
+    "shared": Bound(45, 12, 3, 7),
     "store": Bound(110, 32, 3, 11),
     "symbolicate": Bound(40, 11, 3, 4),
     "tokens": Bound(45, 11, 8, 4),
