@@ -2,8 +2,9 @@
 
     python -m bench.fuzz_minidump --count 100000 --seed 1 [X.dmp ...]
 
-The dumps are mutations of the synthetic ones of the tests and of files: flipped bits, bytes, words of zeros
-and ones, copies, and dumps that are cut. Call frame information is chosen at random, too, and some is broken.
+The dumps are mutations of the synthetic ones of the tests, with core files among them, and of files: flipped
+bits, bytes, words of zeros and ones, copies, and dumps that are cut. Call frame information is chosen at
+random, too, and some is broken.
 Each dump must be read or refused as Malformed, within --milliseconds of CPU time and --megabytes of memory.
 `frames` is their number in all reports, `slowest` is in milliseconds, `memory` is what the process grew by
 in MiB.
@@ -24,12 +25,12 @@ from typing import NamedTuple
 from bench import rig
 from tecken.errors import Malformed
 from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
-from tecken.symbolication.minidump.read import read_minidump
+from tecken.symbolication.minidump.read import read_dump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.unwind import walk
 from tecken.symbols.lookup import Frame, Inline
 from tests.support.broken_files import mutate
-from tests.support.minidump_samples import SAMPLES
+from tests.support.minidump_samples import CORES, SAMPLES
 
 MIB = 1 << 20
 CFI = (
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=float, default=1000)
     parser.add_argument("--megabytes", type=int, default=128)
     options = parser.parse_args()
-    seeds = {name: write() for name, write in SAMPLES.items()}
+    seeds = {name: write() for name, write in (SAMPLES | CORES).items()}
     seeds |= {path.name: path.read_bytes() for path in options.files}
     limit_memory(options.megabytes)
     chance = random.Random(options.seed)
@@ -153,7 +154,7 @@ def run(content: bytes, chance: random.Random, count: int, seconds: float) -> Re
 
 def process(content: bytes, chance: random.Random) -> int:
     """Write the report of a dump. Return the number of its frames. Raises Malformed."""
-    dump = read_minidump(memoryview(content))
+    dump = read_dump(memoryview(content))
     symbols = MadeUpSymbols(chance, len(dump.modules.all))
     stacks = walk(dump, symbols)
     frames = [

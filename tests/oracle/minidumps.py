@@ -20,7 +20,7 @@ import zstandard
 
 from tecken.symbolication.minidump.dump import Minidump
 from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
-from tecken.symbolication.minidump.read import read_minidump
+from tecken.symbolication.minidump.read import read_dump as read_any_dump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.unwind import walk
 from tecken.symbolication.minidump.unwind_info import read_unwind_info, unwind_pages
@@ -100,7 +100,7 @@ class FolderAccess:
 
 def report_of(content: bytes, modules: Mapping[tuple[str, str], UnwoundModule]) -> Report:
     """Return our report of a dump."""
-    dump = read_minidump(memoryview(content))
+    dump = read_any_dump(memoryview(content))
     symbols = FolderAccess(dump, modules)
     stacks = walk(dump, symbols)
     places = [

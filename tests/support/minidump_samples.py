@@ -1,4 +1,4 @@
-"""Synthetic minidumps of each system and processor, which together have every part that is read."""
+"""Synthetic dumps of each system and processor, which together have every part that is read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from struct import pack
 from typing import Final
 
+from tests.support.core_files import AMD64 as CORE_AMD64
+from tests.support.core_files import ARM as CORE_ARM
+from tests.support.core_files import CoreWriter
 from tests.support.minidumps import (
     ANDROID,
     ARM,
@@ -159,6 +162,29 @@ def android() -> bytes:
     return dump.content()
 
 
+def core() -> bytes:
+    """Return a core file of x86-64."""
+    writer = CoreWriter(CORE_AMD64)
+    writer.thread(7, rip=0x40_0100, rsp=0x7FFD_0000)
+    writer.process(7)
+    writer.signal(11, 1, 0x45)
+    writer.thread(8, rip=0x40_0200, rsp=0x7FFD_0000)
+    writer.module(0x40_0000, 0x40_4000, "/bin/crash", bytes.fromhex(BUILD_ID), address=0x40_0000)
+    writer.memory(0x7FFD_0000, words(8, 0x7FFD_0010, 0x40_0123, 0, 0))
+    return writer.content()
+
+
+def core_arm() -> bytes:
+    """Return a core file of 32-bit ARM."""
+    writer = CoreWriter(CORE_ARM, signal=6)
+    writer.thread(7, pc=0x4000_0100, sp=0xBE00_0000, lr=0x4000_0200)
+    writer.signal(6, -6)
+    writer.module(0x4000_0000, 0x4000_4000, "/lib/libc.so.6", bytes.fromhex(BUILD_ID))
+    writer.memory(0xBE00_0000, words(4, 0, 0x4000_0101, 0, 0))
+    return writer.content()
+
+
 SAMPLES: Final[dict[str, Callable[[], bytes]]] = {
     function.__name__: function for function in (linux, windows, windows_full, macos, ios, android)
 }
+CORES: Final[dict[str, Callable[[], bytes]]] = {"core": core, "core_arm": core_arm}

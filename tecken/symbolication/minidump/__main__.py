@@ -21,7 +21,7 @@ from tecken.errors import Malformed, TeckenError
 from tecken.symbolication.minidump.dump import Modules
 from tecken.symbolication.minidump.messages import ParentSymbols
 from tecken.symbolication.minidump.port import ModulePlace, SymbolAccess
-from tecken.symbolication.minidump.read import read_minidump
+from tecken.symbolication.minidump.read import read_dump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.stack import Stack
 from tecken.symbolication.minidump.unwind import walk
@@ -42,7 +42,7 @@ def process(descriptor: int) -> None:
         raise Malformed(EMPTY)
     content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
     renounce_files()
-    dump = read_minidump(content)
+    dump = read_dump(content)
     symbols = ParentSymbols(sys.stdout.buffer, sys.stdin.buffer, dump.modules.all)
     stacks = walk(dump, symbols)
     frames = look_up_frames(dump.modules, stacks, symbols)

@@ -30,7 +30,7 @@ _WITH_HALF_WORDS: Final = ("Windows NT", "Mac OS X", "iOS")
 _APPLE: Final = ("Mac OS X", "iOS")
 
 
-class _DebugRecord(NamedTuple):
+class DebugRecord(NamedTuple):
     """What a CodeView record says: the debug file, its id, and the code id, None for that of a PE file."""
 
     debug_file: str
@@ -38,7 +38,7 @@ class _DebugRecord(NamedTuple):
     code_id: str | None
 
 
-_NO_RECORD: Final = _DebugRecord("", "", "")
+_NO_RECORD: Final = DebugRecord("", "", "")
 
 
 def read_modules(dump: DumpBytes, os: str) -> tuple[DumpModule, ...]:
@@ -65,6 +65,15 @@ def base_name(path: str) -> str:
 def guid_digits(guid: bytes) -> str:
     """Return the digits of a GUID, whose first three fields are little-endian."""
     return (guid[3::-1] + guid[5:3:-1] + guid[7:5:-1] + guid[8:]).hex()
+
+
+def identify_elf(build_id: bytes, name: str) -> DebugRecord:
+    """Return the ids of an ELF file. Its debug id is made of the first 16 bytes of the build id."""
+    if not any(build_id):
+        # A file that was mapped, such as a font.
+        return DebugRecord(name, "", "")
+    digits = guid_digits(build_id[:16].ljust(16, b"\0"))
+    return DebugRecord(name, f"{digits}0".upper(), build_id.hex())
 
 
 def _is_range(record: Record) -> bool:
@@ -103,7 +112,7 @@ def _version(record: Record, os: str) -> str | None:
     return ".".join(map(str, words))
 
 
-def _debug_record(dump: DumpBytes, record: Record, os: str, name: str) -> _DebugRecord:
+def _debug_record(dump: DumpBytes, record: Record, os: str, name: str) -> DebugRecord:
     """Return what the CodeView record says, of the kind that its first bytes name."""
     size, rva = record[11:13]
     if not size:
@@ -117,7 +126,8 @@ def _debug_record(dump: DumpBytes, record: Record, os: str, name: str) -> _Debug
     elif kind == b"NB10":
         found = _pdb20(dump, content)
     elif kind == b"LEpB":
-        found = _build_id(bytes(content[4 : 5 + MAX_BUILD_ID_BYTES]), name)
+        build_id = bytes(content[4 : 5 + MAX_BUILD_ID_BYTES])
+        found = identify_elf(build_id, name) if len(build_id) <= MAX_BUILD_ID_BYTES else None
     else:
         found = _NO_RECORD
     if found is None:
@@ -125,32 +135,21 @@ def _debug_record(dump: DumpBytes, record: Record, os: str, name: str) -> _Debug
     return found or _NO_RECORD
 
 
-def _pdb70(dump: DumpBytes, content: memoryview, os: str) -> _DebugRecord | None:
+def _pdb70(dump: DumpBytes, content: memoryview, os: str) -> DebugRecord | None:
     if len(content) < _PDB70.size:
         return None
     _, guid, age = _PDB70.unpack_from(content)
     digits = guid_digits(guid)
     debug_id = f"{digits}{age:x}".upper() if any(guid) else ""
     # A Mach-O file's UUID is both of its ids.
-    return _DebugRecord(_file(dump, content[_PDB70.size :]), debug_id, digits if os in _APPLE else None)
+    return DebugRecord(_file(dump, content[_PDB70.size :]), debug_id, digits if os in _APPLE else None)
 
 
-def _pdb20(dump: DumpBytes, content: memoryview) -> _DebugRecord | None:
+def _pdb20(dump: DumpBytes, content: memoryview) -> DebugRecord | None:
     if len(content) < _PDB20.size:
         return None
     _, _, time_stamp, age = _PDB20.unpack_from(content)
-    return _DebugRecord(_file(dump, content[_PDB20.size :]), f"{time_stamp:08X}{age:X}", None)
-
-
-def _build_id(build_id: bytes, name: str) -> _DebugRecord | None:
-    """Return the ids of an ELF file. Its debug id is made of the first 16 bytes of the build id."""
-    if len(build_id) > MAX_BUILD_ID_BYTES:
-        return None
-    if not any(build_id):
-        # A file that was mapped, such as a font.
-        return _DebugRecord(name, "", "")
-    digits = guid_digits(build_id[:16].ljust(16, b"\0"))
-    return _DebugRecord(name, f"{digits}0".upper(), build_id.hex())
+    return DebugRecord(_file(dump, content[_PDB20.size :]), f"{time_stamp:08X}{age:X}", None)
 
 
 def _file(dump: DumpBytes, content: memoryview) -> str:

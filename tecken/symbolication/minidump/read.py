@@ -16,6 +16,7 @@ import orjson
 from tecken.errors import Malformed
 from tecken.symbolication.minidump.annotations import read_annotations
 from tecken.symbolication.minidump.apple import read_boot_args, read_crash_info
+from tecken.symbolication.minidump.core_file import read_core
 from tecken.symbolication.minidump.crash_reason import explain_crash
 from tecken.symbolication.minidump.dump import Minidump, Modules
 from tecken.symbolication.minidump.dump_bytes import DumpBytes, unpack
@@ -30,6 +31,7 @@ from tecken.symbolication.minidump.linux_files import (
 )
 from tecken.symbolication.minidump.memory import read_memory
 from tecken.symbolication.minidump.module_list import read_modules, read_unloaded
+from tecken.symbolication.minidump.signature import HEAD_BYTES, is_core
 from tecken.symbolication.minidump.system_info import read_system
 from tecken.symbolication.minidump.thread_list import read_threads
 
@@ -40,6 +42,11 @@ _SOFT_ERRORS: Final = 0x4D7A_0004
 _MISC: Final = Struct("<6I")
 _HAS_ID: Final = 1
 _HAS_TIMES: Final = 2
+
+
+def read_dump(data: memoryview) -> Minidump:
+    """Return the parts of a minidump or a core file. Raises Malformed."""
+    return (read_core if is_core(bytes(data[:HEAD_BYTES])) else read_minidump)(data)
 
 
 def read_minidump(data: memoryview) -> Minidump:
