@@ -18,6 +18,8 @@ from tecken.client.exchange import Busy, NoServer, Refused, exchange, is_page, p
 from tecken.client.site import parse_retry_after
 from tecken.client.uploads import CHUNK_BYTES, Bar
 from tecken.errors import redact_url
+from tecken.symbolication.minidump.signature import HEAD_BYTES as SIGNATURE_BYTES
+from tecken.symbolication.minidump.signature import MINIDUMP, is_dump
 
 try:
     import zstandard
@@ -26,7 +28,6 @@ except ImportError:
     zstandard = None  # type: ignore[assignment]
 
 PATH: Final = "process/minidump"
-SIGNATURE: Final = b"MDMP"
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 # The window of zlib for a gzip header.
@@ -40,29 +41,29 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def find_encoding(head: bytes) -> str | None:
-    """Return the Content-Encoding of a minidump by its first bytes; "" for none, None for another file."""
-    if head.startswith(SIGNATURE):
+    """Return the Content-Encoding of a dump by its first bytes; "" for none, None for another file."""
+    if is_dump(head):
         return ""
-    if head.startswith(GZIP) and _unpack_gzip(head).startswith(SIGNATURE):
+    if head.startswith(GZIP) and is_dump(_unpack_gzip(head)):
         return "gzip"
-    if head.startswith(ZSTD) and _unpack_zstd(head).startswith(SIGNATURE):
+    if head.startswith(ZSTD) and is_dump(_unpack_zstd(head)):
         return "zstd"
     return None
 
 
 def _unpack_gzip(head: bytes) -> bytes:
     try:
-        return zlib.decompressobj(GZIP_WINDOW).decompress(head, len(SIGNATURE))
+        return zlib.decompressobj(GZIP_WINDOW).decompress(head, SIGNATURE_BYTES)
     except zlib.error:
         return b""
 
 
 def _unpack_zstd(head: bytes) -> bytes:
-    """Return the first bytes of the content; the signature if they cannot be read here: the server can."""
+    """Return the first bytes of the content; a signature if they cannot be read here: the server can."""
     if zstandard is None:
-        return SIGNATURE
+        return MINIDUMP
     try:
-        return bytes(zstandard.ZstdDecompressor().stream_reader(BytesIO(head)).read(len(SIGNATURE)))
+        return bytes(zstandard.ZstdDecompressor().stream_reader(BytesIO(head)).read(SIGNATURE_BYTES))
     except zstandard.ZstdError:
         return b""
 

@@ -41,8 +41,9 @@ MAX_INPUT_BYTES: Final = 256 << 20
 EPILOG: Final = """\
 Without a FILE, or with -, the report is read from standard input: tecken-symbolicate < crash.txt
 
-A minidump (.dmp, also compressed with gzip or zstd) is sent to the server, which walks its stacks and deletes
-it afterwards. The text has the crash, the thread that crashed, a line for each other thread, and the modules.
+A minidump (.dmp) or a Linux core file, also compressed with gzip or zstd, is sent to the server, which walks
+its stacks and deletes it afterwards. The text has the crash, the thread that crashed, a line for each other
+thread, and the modules.
 
 A text can be of a sanitizer, Android, coredumpctl, gdb, LLDB, WinDbg, perf script, the kernel, Rust,
 Java, Apple, Firefox, Chromium, Sentry, minidump-stackwalk and others; the server recognizes it. No token is
@@ -140,7 +141,7 @@ def _name(path: Path) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "tecken-symbolicate",
-        description="Print the functions, files and lines of a crash report or a minidump.",
+        description="Print the functions, files and lines of a crash report, a minidump or a core file.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -150,7 +151,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="a minidump, crash report, log or debugger's output",
+        help="a minidump, core file, crash report, log or debugger's output",
     )
     add("--url", default=os.environ.get("TECKEN_URL"), help="the server (default: TECKEN_URL)")
     add("--json", action="store_true", help="print the server's JSON instead of text")

@@ -9,6 +9,7 @@ from tests.browser.chromium import Tab
 from tests.browser.conftest import Open
 from tests.browser.dumps import crash_dump
 from tests.browser.site import LIBC
+from tests.support.minidump_samples import CORES
 
 DROP = """([name, base64]) => {
   const bytes = Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
@@ -36,6 +37,11 @@ def test_dropped_minidump_shows_crash_and_functions(nobody: Tab) -> None:
     expect(page.get_by_role("link", name="libc.so.6").first).to_be_visible()
     expect(page.get_by_text("0x0000555555555205", exact=True)).to_be_visible()
     assert nobody.barriers() == []
+
+
+def test_dropped_core_file_shows_the_crash(nobody: Tab) -> None:
+    page = drop(nobody, "core", CORES["core"]())
+    expect(page.locator(".verdict")).to_contain_text("crash crashed")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])

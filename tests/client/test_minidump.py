@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tecken.client.minidump import find_encoding
 from tecken.client.symbolicate import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
 from tests.client.server import Reply, SymbolServer
+from tests.support.minidump_samples import CORES
 from tests.symbolication.minidump.reports import crash_report
 
 pytest_plugins = ["tests.client.site"]
@@ -70,6 +72,14 @@ def test_compressed_minidump_is_sent_as_it_is(
     request = server.only(POST)
     assert request.headers["Content-Encoding"] == encoding
     assert request.body == pack(DUMP)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_core_file_is_sent(server: SymbolServer, tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    server.script[POST] = Reply(said=crash_report())
+    (tmp_path / "core").write_bytes(pack(CORES["core"]()))
+    assert main([str(tmp_path / "core")]) == DONE
+    assert server.only(POST).body == pack(CORES["core"]())
 
 
 def test_minidump_on_standard_input_is_sent(server: SymbolServer, monkeypatch: pytest.MonkeyPatch) -> None:

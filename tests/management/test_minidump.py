@@ -11,6 +11,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from tests.management.conftest import Manage
+from tests.support.minidump_samples import CORES
 from tests.symbolication.crash_dumps.jobs import crash_dump
 
 
@@ -63,6 +64,14 @@ def test_minidump_that_cannot_be_read_is_an_error(
     dump.write_bytes(content)
     with pytest.raises(CommandError, match=f"^{dump}: .*{reason}"):
         manage("minidump", str(dump))
+
+
+def test_minidump_reads_a_core_file(manage: Manage, dump: Path) -> None:
+    dump.write_bytes(CORES["core"]())
+    assert manage("minidump", str(dump)).startswith("crash crashed")
+    report = orjson.loads(manage("minidump", str(dump), "--json"))
+    assert report["crash_info"]["type"] == "SIGSEGV / SEGV_MAPERR"
+    assert report["system_info"]["cpu_arch"] == "amd64"
 
 
 def test_minidump_without_a_file_is_an_error(manage: Manage) -> None:

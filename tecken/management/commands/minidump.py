@@ -28,7 +28,7 @@ LONGEST_MAGIC: Final = 8
 class Command(BaseCommand):
     """Processing of a minidump without a web server and a worker."""
 
-    help = """Process a minidump in this process; no web server and no worker is needed.
+    help = """Process a minidump or a Linux core file in this process; no web server and no worker is needed.
 
 Prints the cause of the crash, the stack of the thread that crashed, and the modules. Symbol files are
 searched in STORAGE_URL, then in SYMBOL_SOURCES; their symbols are stored, and nothing of the dump. The file
@@ -37,7 +37,7 @@ may be compressed with gzip or zstd."""
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command."""
         parser.formatter_class = partial(RawDescriptionHelpFormatter, max_help_position=24)
-        parser.add_argument("file", metavar="FILE", help="minidump (.dmp), or - for standard input")
+        parser.add_argument("file", metavar="FILE", help="minidump or core file, or - for standard input")
         parser.add_argument("--all-threads", action="store_true", help="print every thread and every module")
         parser.add_argument("--json", action="store_true", help="print the response of /process/minidump")
 

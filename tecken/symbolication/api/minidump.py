@@ -32,15 +32,14 @@ from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.views import charge_before_body, client_of, count_requests
 from tecken.symbolication.crash_dumps.services import dump_desk, dump_tracker
 from tecken.symbolication.crash_dumps.submission import DumpStatus
+from tecken.symbolication.minidump.signature import HEAD_BYTES, NOT_A_DUMP, is_dump
 from tecken.symbols.decompression import decompress
 
 NAME: Final = "minidump"
 SENDERS: Final = ("Crashpad/", "Breakpad/")
 # The first one is that of senders.
 FIELDS: Final = ("upload_file_minidump", "minidump")
-NO_DUMP: Final = f"Must be a minidump, or a form with a minidump in its field {' or '.join(FIELDS)}"
-MAGIC: Final = b"MDMP"
-NOT_A_DUMP: Final = "The file is not a minidump: it does not begin with MDMP"
+NO_DUMP: Final = f"Must be a minidump or a core file, or a form with one in its field {' or '.join(FIELDS)}"
 # Time for the whole body: 256 MiB at 3.6 Mbit/s.
 BODY_SECONDS: Final = 600.0
 # Seconds until a client should look again.
@@ -132,7 +131,7 @@ def submit(request: HttpRequest, file: BinaryIO) -> str:
     Raises Malformed for a file that is no dump, TooManyAtOnce and Unavailable.
     """
     file.seek(0)
-    if file.read(len(MAGIC)) != MAGIC:
+    if not is_dump(file.read(HEAD_BYTES)):
         raise Malformed(NOT_A_DUMP)
     limits_services.usage().count_version(NAME)
     return dump_desk().submit(file, client_of(request))

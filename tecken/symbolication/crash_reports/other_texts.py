@@ -1,6 +1,7 @@
 """Texts that people paste and that have nothing to look up: files that are no text, and traces with names.
 
     MDMP...                                  a minidump
+    ELF                                      a core file, or another ELF file
     goroutine 1 [running]:                   Go, which always prints functions, files and lines
     Traceback (most recent call last):       Python
        at Shop.Cart.Pay() in Cart.cs:12      .NET
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from tecken.symbolication.crash_reports.json_values import Json
 from tecken.symbolication.crash_reports.parsed_report import ParsedReport
 from tecken.symbolication.crash_reports.report_text import ReportText
+from tecken.symbolication.minidump.signature import HEAD_BYTES, is_core
 
 
 class OtherText(NamedTuple):
@@ -39,9 +41,8 @@ FILES = {
         "it to /process/minidump.",
     ),
     "\x7fELF": (
-        "core file or ELF file",
-        "Run `gdb -batch -ex 'thread apply all bt' PROGRAM CORE; eu-unstrip -n --core=CORE`, and send the "
-        "output.",
+        "ELF file",
+        "Send the text of a crash report, or a core file. Upload programs with tecken-upload.",
     ),
     "PERFILE2": (
         "perf.data file",
@@ -54,6 +55,11 @@ FILES = {
     "Microsoft C/C++": ("PDB file", "Send the text of a crash report. Upload PDB files with tecken-upload."),
     "PAGEDU": ("Windows memory dump", "Open it in WinDbg, and send what `!analyze -v; lm` prints."),
 }
+CORE_REMEDY = (
+    "Send the file itself: drop it on the page /symbolicate/, run `tecken-symbolicate CORE`, or POST it to "
+    "/process/minidump. If it is too large, run `gdb -batch -ex 'thread apply all bt' PROGRAM CORE; "
+    "eu-unstrip -n --core=CORE`, and send the output."
+)
 HAS_NAMES = "Its frames have functions, files and lines already: nothing is left to look up."
 GOROUTINE = re.compile(r"goroutine \d{1,12} (?:gp=\S{1,20} m=\S{1,20} (?:mp=\S{1,20} )?)?\[[^\]]{1,100}\]:")
 JAVA_CAUSE = re.compile(r"Caused by: [\w.$]{1,200}: .*")
@@ -105,6 +111,9 @@ PROFILE_REMEDY = (
 
 def parse_file(text: str) -> ParsedReport | None:
     """Return a report without frames for a file that is no text."""
+    # All bytes before the type of an ELF file are ASCII.
+    if is_core(text[:HEAD_BYTES].encode()):
+        return ParsedReport("core file", (), (), remedy=CORE_REMEDY)
     for start, (kind, remedy) in FILES.items():
         if text.startswith(start):
             return ParsedReport(kind, (), (), remedy=remedy)

@@ -77,7 +77,7 @@ PATHS: Json = {
     "/process/minidump": {
         "post": {
             "operationId": "process_minidump",
-            "summary": "Walk the stacks of a minidump",
+            "summary": "Walk the stacks of a minidump or a Linux core file",
             "description": "The body may be compressed with gzip or zstd.",
             "tags": ["symbolication"],
             "parameters": [],

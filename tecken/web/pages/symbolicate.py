@@ -136,7 +136,7 @@ def _render_page(
 
 PAGE = SitePage(
     title="Symbolicate",
-    about="Paste a crash report or drop a minidump, and read functions, files and lines.",
+    about="Paste a crash report or drop a minidump or core file, and read functions, files and lines.",
     urls=[
         path("symbolicate/", show_symbolicate, name="symbolicate"),
         path("shared/<str:name>/", show_shared, name="shared"),

@@ -23,7 +23,15 @@ from tecken.symbolication.crash_dumps.services import dump_files
 from tecken.symbolication.crash_dumps.tracker import ALL
 from tests.support.options import Override
 from tests.support.redis_server import free_port
-from tests.symbolication.crash_dumps.jobs import CRASH_C, SECRET, crash_dump, run_jobs, sent_jobs, working
+from tests.symbolication.crash_dumps.jobs import (
+    CRASH_C,
+    SECRET,
+    core_file,
+    crash_dump,
+    run_jobs,
+    sent_jobs,
+    working,
+)
 
 pytest_plugins = ["tests.symbolication.sample_source"]
 pytestmark = pytest.mark.django_db
@@ -97,6 +105,15 @@ def test_dump_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert ", symbols of 1 of 1 modules, " in line
     assert dump_id not in caplog.text
     assert "swordfish" not in caplog.text
+
+
+def test_core_file_is_answered_with_its_report() -> None:
+    dump_id = post(gzip.compress(core_file())).json()["id"]
+    run_jobs()
+    report = get(dump_id).json()
+    assert functions(report)[0] == "by_price"
+    assert (report["crash_info"]["type"], report["pid"]) == ("SIGSEGV / SEGV_MAPERR", 4711)
+    assert report["modules"][0]["symbols"] == "loaded"
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress], ids=["gzip", "zstd"])

@@ -11,6 +11,7 @@ from django.test import Client
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.text import MAX_CHARACTERS, decode_text
 from tecken.symbols.ids import ObjectId
+from tests.support.minidump_samples import CORES
 from tests.support.options import Override
 
 CRASH_C = ("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
@@ -101,6 +102,13 @@ def test_minidump_of_any_size_is_recognized() -> None:
     reply = post(b"MDMP\x93\xa7" + bytes(2 * MAX_CHARACTERS))
     assert reply.status_code == 400
     assert reply.content.startswith(b"Recognized as minidump. Send the file itself")
+
+
+def test_core_file_of_any_size_is_recognized_apart_from_other_elf_files() -> None:
+    core = CORES["core"]() + b"\xff" * 2 * MAX_CHARACTERS
+    assert post(core).content.startswith(b"Recognized as core file. Send the file itself")
+    library = core[:16] + b"\3\0" + core[18:]
+    assert post(library).content.startswith(b"Recognized as ELF file. ")
 
 
 def test_text_with_too_many_frames_is_413(runtime_options: Override) -> None:

@@ -15,19 +15,32 @@ from tecken.redisclient.services import queue_client
 from tecken.symbolication.crash_dumps.services import TASK
 from tecken.symbolication.tasks import process_minidump
 from tecken.symbols.ids import ObjectId
-from tests.support.minidumps import LINUX, Module, elf_record, minidump
+from tests.support.core_files import CoreWriter
+from tests.support.minidumps import LINUX, STACK, Module, elf_record, minidump
 
 CRASH_C = ObjectId("crash-c", "DADBB96C91ED58F912FB09F7F2655E6F0")
 BASE = 0x40_0000
+BUILD_ID = "6cb9dbdaed91f95812fb09f7f2655e6f00000000"
 SECRET = b"my password is swordfish"
 
 
 def crash_dump() -> bytes:
     """Return a dump of the sample module, whose stack has a secret."""
-    record = elf_record("6cb9dbdaed91f95812fb09f7f2655e6f00000000")
+    record = elf_record(BUILD_ID)
     module = Module("/opt/bin/crash-c", BASE, 0x10000, record)
     stack = [int.from_bytes(SECRET[start : start + 8], "little") for start in range(0, len(SECRET), 8)]
     return minidump(LINUX, [module], BASE + 0x1205, stack)
+
+
+def core_file() -> bytes:
+    """Return a core file of the sample module."""
+    core = CoreWriter()
+    core.thread(4711, rip=BASE + 0x1205, rsp=STACK)
+    core.process(4711)
+    core.signal(11, 1, 0x18)
+    core.module(BASE, BASE + 0x10000, "/opt/bin/crash-c", bytes.fromhex(BUILD_ID), address=BASE)
+    core.memory(STACK, bytes(64))
+    return core.content()
 
 
 def sent_jobs() -> list[str]:

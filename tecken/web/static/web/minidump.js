@@ -1,10 +1,11 @@
 "use strict";
-// Minidumps by hand: the file is sent with the progress of its bytes. A file that is dropped or opened and is
-// no minidump is read into the field for texts.
+// Minidumps and core files by hand: the file is sent with the progress of its bytes. Any other file that is
+// dropped or opened is read into the field for texts.
 
 const form = document.getElementById("minidump-form");
-// The first bytes of a minidump, and of one in gzip or zstd.
-const STARTS = ["4d444d50", "1f8b", "28b52ffd"];
+// The first bytes of a minidump, of a file in gzip or zstd, and of an ELF file whose type is 4: a core.
+const START = /^(4d444d50|1f8b|28b52ffd|7f454c46.{24}(0400|0004))/;
+const START_BYTES = 18;
 
 if (form) {
   const field = form.elements.minidump;
@@ -38,9 +39,9 @@ if (form) {
   };
 
   const take = async (file) => {
-    const head = [...new Uint8Array(await file.slice(0, 4).arrayBuffer())];
+    const head = [...new Uint8Array(await file.slice(0, START_BYTES).arrayBuffer())];
     const start = head.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    if (!texts || STARTS.some((known) => start.startsWith(known))) send(file);
+    if (!texts || START.test(start)) send(file);
     else texts.value = await file.text();
   };
 
