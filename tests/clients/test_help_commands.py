@@ -19,7 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 from tecken import services
 from tecken.settings import BASE_DIR
 from tests.support.s3_server import S3Bucket
-from tests.symbolication.crash_dumps.jobs import crash_dump, working
+from tests.symbolication.crash_dumps.jobs import core_file, crash_dump, working
 from tests.web.api.people import key_of, person
 
 pytest_plugins = ["tests.support.upstreams"]
@@ -62,6 +62,7 @@ def test_commands_of_a_help_page_succeed(page: str, block: str, site: str, tmp_p
     script = script.replace("TECKEN_TOKEN=...", f"TECKEN_TOKEN={key}")
     (tmp_path / "crash.txt").write_text(CRASH.read_text())
     (tmp_path / "crash.dmp").write_bytes(crash_dump())
+    (tmp_path / "core").write_bytes(core_file())
     (tmp_path / "crash.dmp.gz").write_bytes(gzip.compress(crash_dump()))
     with working() if page == "minidumps" else nullcontext():
         done = subprocess.run(
