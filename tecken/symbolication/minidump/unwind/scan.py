@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tecken.symbolication.minidump.dump import Modules, Registers
@@ -91,9 +90,3 @@ def _frame_pointer(
     if last is None or last < place + width:
         return None
     return last if arch is AMD64 or read(last) is not None else None
-
-
-def choose(candidates: Sequence[ScanCandidate], are_functions: Sequence[bool | None]) -> ScanCandidate | None:
-    """Return the first candidate that is in a function, or in a module without symbols."""
-    pairs = zip(candidates, are_functions, strict=True)
-    return next((candidate for candidate, answer in pairs if answer is not False), None)
