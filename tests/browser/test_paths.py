@@ -126,6 +126,6 @@ def test_developer_finds_out_why_and_reads_the_functions(
         site.upload(archive_of(member))
         step("look again, and read the functions")
         page.get_by_role("link", name="Look again").click()
-        expect(page.get_by_role("status")).to_contain_text("Symbols of walk-crash.so arrived")
-        expect(page.get_by_role("status")).to_contain_text("2 more frames have functions")
+        expect(page.locator(".note.success")).to_contain_text("Symbols of walk-crash.so arrived")
+        expect(page.locator(".note.success")).to_contain_text("2 more frames have functions")
         expect(page.locator(".stack .function").first).to_have_text("deepest")
