@@ -1,4 +1,4 @@
-"""Annotations of Crashpad: what a program says about itself and its modules.
+"""Annotations of Crashpad: texts that a program attaches to its crash reports, and to its modules.
 
 Source: Crashpad's `minidump_extensions.h`.
 """

@@ -1,8 +1,8 @@
 """Loaded and unloaded modules of a dump, with the ids under which symbols are stored.
 
-The CodeView record of a module says which debug file belongs to it: that of a PDB file for Windows, the same
-record with the UUID of a Mach-O file for macOS, and a build id for Linux and Android. Ids are spelled as in
-rust-minidump's JSON.
+The CodeView record of a module names the debug file that belongs to it: that of a PDB file for Windows, the
+same record with the UUID of a Mach-O file for macOS, and a build id for Linux and Android. Ids are spelled as
+in rust-minidump's JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _APPLE: Final = ("Mac OS X", "iOS")
 
 
 class DebugRecord(NamedTuple):
-    """What a CodeView record says: the debug file, its id, and the code id, None for that of a PE file."""
+    """Content of a CodeView record: debug file, its id, and the code id, None for that of a PE file."""
 
     debug_file: str
     debug_id: str
@@ -113,7 +113,7 @@ def _version(record: Record, os: str) -> str | None:
 
 
 def _debug_record(dump: DumpBytes, record: Record, os: str, name: str) -> DebugRecord:
-    """Return what the CodeView record says, of the kind that its first bytes name."""
+    """Return the content of a CodeView record, whose first bytes are its kind."""
     size, rva = record[11:13]
     if not size:
         return _NO_RECORD._replace(code_id=None) if os == "Windows NT" else _NO_RECORD

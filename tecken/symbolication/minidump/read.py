@@ -1,7 +1,7 @@
 """Reading of a minidump: the streams that a report needs.
 
 Streams that are not read: comments, function tables, JavaScript data, tokens, system memory info, virtual
-memory counters, processor traces, thread info, memory info (which only says whether an address was readable),
+memory counters, processor traces, thread info, memory info (which only has whether an address was readable),
 Windows CE's streams; of Linux the command line, the environment, the auxiliary vector and the list of DSOs
 (the first two can have secrets); and Chromium's stability report. Misc info is read up to the process times.
 """

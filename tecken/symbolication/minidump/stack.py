@@ -25,7 +25,7 @@ class StackFrame(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """Frames of one thread, the innermost first. `is_cut` says that the walk ended at a limit."""
+    """Frames of one thread, the innermost first. `is_cut` is whether the walk ended at a limit."""
 
     frames: tuple[StackFrame, ...]
     is_cut: bool = False

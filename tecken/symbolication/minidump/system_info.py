@@ -49,7 +49,7 @@ def hex_address(address: int, cpu: str) -> str:
 
 
 class SystemRecord(NamedTuple):
-    """System info, and the processor architecture in the dump, which says how contexts are laid out."""
+    """System info, and the processor architecture of the dump, which decides the layout of contexts."""
 
     info: SystemInfo
     architecture: int

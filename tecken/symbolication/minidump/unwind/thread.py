@@ -124,7 +124,7 @@ class ThreadWalk:
         """Return the registers that a frame keeps for its caller."""
         registers = frame.registers
         forwarded = {name: registers[name] for name in self._arch.saved if name in registers}
-        # rust-minidump knows the frame pointer of such a frame under another name, and does not forward it.
+        # In rust-minidump the frame pointer of such a frame has another name, and is not forwarded.
         if frame.trust == "frame_pointer" and self._arch in (ARM, ARM64):
             forwarded.pop(self._arch.frame, None)
         return forwarded
