@@ -15,6 +15,7 @@ import django
 import hypothesis
 import pytest
 from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
@@ -96,11 +97,14 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """A database that is to go must have no connection; a thread of health keeps one."""
-    yield
     from tecken import services  # noqa: PLC0415 - only now is Django set up
+    from tests.support.ids import start_ids_apart  # noqa: PLC0415 - as above
 
+    with django_db_blocker.unblock():
+        start_ids_apart()
+    yield
     services.discard_all()
     for thread in threading.enumerate():
         if thread.name == "health: database":
