@@ -8,17 +8,17 @@ from typing import Final, NamedTuple
 from tecken.errors import Malformed, Pending, Unavailable
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.crash_reports.parsed_report import ReportModule
+from tecken.symbolication.minidump.report_values import Json
+from tecken.symbolication.minidump.reported_threads import SummaryLimits
 from tecken.symbolication.minidump.sentence import describe_crash
+from tecken.symbolication.minidump.summarize import summarize
 from tecken.symbolication.minidump.summary import (
     UNUSED,
     DumpSummary,
-    Json,
     ReportedCall,
     ReportedFrame,
     ReportedModule,
     ReportedThread,
-    SummaryLimits,
-    summarize,
 )
 from tecken.symbolication.minidump.text import format_summary
 from tecken.symbolication.symbolicated import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tecken.symbolication.minidump.summary import DumpSummary, ReportedFrame, shorten
+from tecken.symbolication.minidump.report_values import shorten
+from tecken.symbolication.minidump.summary import DumpSummary, ReportedFrame
 
 # Beginnings of reasons, those with more words first. `{at}` is the address.
 CAUSES: Final = {

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tecken.symbolication.minidump.report_values import Json
 from tecken.symbolication.minidump.sentence import describe_crash
+from tecken.symbolication.minidump.summarize import summarize
 from tecken.symbolication.minidump.summary import (
     DumpSummary,
-    Json,
     ReportedCall,
     ReportedFrame,
     ReportedModule,
     ReportedThread,
-    SummaryLimits,
-    summarize,
 )
 
 REGISTERS_IN_LINE: Final = 4
@@ -37,7 +36,7 @@ def format_minidump(report: Json, *, site: str = "", all_threads: bool = False) 
         all_threads: Show every thread in full, and every module. By default a thread that did not crash is
             one line, and modules without frames are counted.
     """
-    return format_summary(summarize(report, SummaryLimits()), site=site, all_threads=all_threads)
+    return format_summary(summarize(report), site=site, all_threads=all_threads)
 
 
 def format_summary(summary: DumpSummary, *, site: str = "", all_threads: bool = False) -> str:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tecken.symbolication.minidump.reported_threads import LAST_FRAMES, SummaryLimits
 from tecken.symbolication.minidump.sentence import describe_crash
-from tecken.symbolication.minidump.summary import LAST_FRAMES, SummaryLimits, summarize
+from tecken.symbolication.minidump.summarize import summarize
 from tecken.symbolication.minidump.text import format_minidump
 from tests.symbolication.minidump.reports import Report, crash_report, frame
 
