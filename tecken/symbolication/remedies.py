@@ -43,6 +43,13 @@ class ModuleFacts(NamedTuple):
     has_other_builds: bool = False
     explain: str = ""
     """Address of the page that explains it."""
+    is_of_dump: bool = False
+    """It is of a minidump's report, which never changes."""
+
+    @property
+    def retry(self) -> str:
+        """Return what people do for another result."""
+        return "send the dump again" if self.is_of_dump else "look again"
 
 
 class Remedy(NamedTuple):
@@ -94,19 +101,19 @@ def _remedies_of_names(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
 def _remedies_of_waiting(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
     link = facts.explain
     if facts.problem == "Pending":
-        yield Remedy("not ready", "A worker is looking for it; look again in some seconds", link=link)
+        yield Remedy("not ready", f"A worker is looking for it; {facts.retry} in some seconds", link=link)
     if facts.problem != "Malformed" and (facts.is_stored or "there" in facts.results):
-        text = "A source has its symbol file, and it is not used yet; look again"
+        text = f"A source has its symbol file, and it is not used yet; {facts.retry}"
         yield Remedy("not used yet", text, link=link)
     if facts.problem == "Throttled" or (facts.problem == "CouldNotAsk" and "throttled" in facts.results):
-        text = "An upstream limits the rate of requests; look again in a minute"
+        text = f"An upstream limits the rate of requests; {facts.retry} in a minute"
         yield Remedy("throttled", text, link=link)
     if facts.problem:
         if facts.problem != "Malformed":
-            text = f"It could not be looked up ({facts.reason}); look again in some seconds"
+            text = f"It could not be looked up ({facts.reason}); {facts.retry} in some seconds"
             yield Remedy("no answer", text, link=link)
     elif "unreachable" in facts.results:
-        text = "A source that may have it did not answer; look again in some minutes"
+        text = f"A source that may have it did not answer; {facts.retry} in some minutes"
         yield Remedy("no answer", text, link=link)
 
 
@@ -135,7 +142,7 @@ def _remedies_of_sources(facts: ModuleFacts, site: str) -> Iterator[Remedy]:
         text = "An upstream that may have it is switched off; an operator can switch it on"
         yield Remedy("switched off", text, link=SWITCHES)
     if "throttled" in facts.results:
-        text = "An upstream limits the rate of requests; look again in a minute"
+        text = f"An upstream limits the rate of requests; {facts.retry} in a minute"
         yield Remedy("throttled", text, link=facts.explain)
     if "too large" in facts.results:
         yield TOO_LARGE
@@ -149,6 +156,9 @@ def _remedies_of_sources(facts: ModuleFacts, site: str) -> Iterator[Remedy]:
 
 def _remedy_of_absent(facts: ModuleFacts, site: str) -> Remedy:
     upload = _upload(facts, site)
+    if facts.was_uploaded and facts.is_of_dump:
+        text = "It has been uploaded: send the dump again. If the report lacks it then, too, upload it again"
+        return Remedy("uploaded", text, upload)
     if facts.was_uploaded:
         text = "It was uploaded, and its file has been removed since; upload it again"
         return Remedy("removed", text, upload)

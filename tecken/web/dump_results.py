@@ -80,7 +80,7 @@ def describe_form() -> dict[str, object]:
 def describe_result(report: Json, site: str) -> dict[str, object]:
     """Return the values of the page's template for a report."""
     summary = summarize(report, LIMITS)
-    modules = list_modules(_to_symbolicated(summary), site)
+    modules = list_modules(_to_symbolicated(summary), site, is_of_dump=True)
     return {
         "summary": summary,
         "sentence": describe_crash(summary),

@@ -41,12 +41,15 @@ class ModuleRow(NamedTuple):
     remedy: Remedy | None
 
 
-def list_modules(report: SymbolicatedReport, site: str) -> list[ModuleRow]:
+def list_modules(report: SymbolicatedReport, site: str, *, is_of_dump: bool = False) -> list[ModuleRow]:
     """Return the modules of a report, the missing ones first, those with the most frames before others."""
     missing = sorted((use for use in report.modules if use.why), key=lambda use: -use.frames)
     found = [use for use in report.modules if not use.why]
     without_lines = _find_without_lines(report, found)
-    rows = [ModuleRow(use, find_remedy(facts, site)) for use, facts in _load_facts(missing[:MAX_MODULES])]
+    rows = [
+        ModuleRow(use, find_remedy(facts._replace(is_of_dump=is_of_dump), site))
+        for use, facts in _load_facts(missing[:MAX_MODULES])
+    ]
     rows += [ModuleRow(use, _see_why(use)) for use in missing[MAX_MODULES:]]
     for use in found:
         facts = _base_facts(use)._replace(is_found=True, only_executable=use.module in without_lines)

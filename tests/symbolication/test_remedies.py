@@ -93,6 +93,25 @@ def test_find_remedy_names_cause_and_one_step(known: dict[str, Any], cause: str,
     assert not remedy.text.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"problem": "Pending"},
+        {"problem": "Throttled"},
+        {"problem": "CouldNotAsk", "reason": "no answer"},
+        {"results": frozenset({"there"})},
+        {"results": frozenset({"throttled"})},
+        {"results": frozenset({"unreachable"})},
+        {**SEARCHED, "was_uploaded": True},
+    ],
+)
+def test_find_remedy_in_a_report_of_a_dump_asks_for_the_dump_again(known: dict[str, Any]) -> None:
+    remedy = find_remedy(FACTS._replace(is_of_dump=True, **known), SITE)
+    assert remedy
+    assert "send the dump again" in remedy.text
+    assert "look again" not in remedy.text
+
+
 def test_find_remedy_of_module_with_symbols_is_none() -> None:
     assert find_remedy(FACTS._replace(is_found=True), SITE) is None
 

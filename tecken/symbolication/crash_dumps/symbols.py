@@ -169,9 +169,7 @@ class LoadedSymbols:
         """Return pages by generation and number. A module without them counts as unavailable from now on."""
         pages = self._parts.modules.pages(wanted, self.trace)
         self._outcomes |= pages.unreachable
-        self._outcomes |= dict.fromkeys(
-            pages.replaced, Unavailable("its symbols are being replaced; send the dump again")
-        )
+        self._outcomes |= dict.fromkeys(pages.replaced, Unavailable("its symbols are being replaced"))
         found: defaultdict[str, dict[int, KeptPage]] = defaultdict(dict)
         headers = {header.generation: header for _, header, _ in wanted}
         for (generation, number), page in pages.found.items():

@@ -24,7 +24,8 @@ REGISTERS_IN_LINE: Final = 4
 # Frames in the line of a thread that is not shown in full.
 BRIEF_FRAMES: Final = 3
 BRIEF_LENGTH: Final = 60
-NEEDS_REMEDY: Final = ("missing", "corrupt", "unavailable")
+UPLOADABLE: Final = {"missing", "corrupt"}
+NEEDS_REMEDY: Final = {*UPLOADABLE, "unavailable"}
 
 
 def format_minidump(report: Json, *, site: str = "", all_threads: bool = False) -> str:
@@ -136,8 +137,11 @@ def _format_modules(summary: DumpSummary, site: str, *, all_modules: bool) -> It
         yield "Modules"
     for module in modules:
         yield from _format_module(module, site)
-    if site and any(module.state in NEEDS_REMEDY for module in modules):
-        yield f"  Upload missing symbols: tecken-upload --url {site} FILE"
+    states = {module.state for module in modules}
+    if site and states & UPLOADABLE:
+        yield f"  Upload missing symbols, then send the dump again: tecken-upload --url {site} FILE"
+    elif "unavailable" in states:
+        yield "  Some symbols could not be looked up: send the dump again"
     if unused and not all_modules:
         plural = "s have" if len(unused) > 1 else " has"
         yield f"  {len(unused)} other module{plural} no frames"

@@ -39,7 +39,7 @@ Modules
   missing     libc.so.6 (0x0000555555554000, C0BCC3F19827FE653058404B2831D9E60)
               see https://symbols.example.com/explain/libc.so.6/C0BCC3F19827FE653058404B2831D9E60/
   loaded      shop (0x0000555555554000, DADBB96C91ED58F912FB09F7F2655E6F0)
-  Upload missing symbols: tecken-upload --url https://symbols.example.com FILE
+  Upload missing symbols, then send the dump again: tecken-upload --url https://symbols.example.com FILE
   1 other module has no frames
 
 Annotations
@@ -74,6 +74,14 @@ def test_text_of_all_threads_has_their_frames_and_every_module() -> None:
     assert "Thread 0 worker, id 4712\n#0   libc.so.6!poll (context)\n" in text
     assert "unused      libm.so.6 (" in text
     assert "other module" not in text
+
+
+def test_text_of_unavailable_symbols_asks_for_the_dump_again() -> None:
+    report = crash_report()
+    report["modules"][1] |= {"symbols": "unavailable", "symbols_reason": "a source did not answer"}
+    lines = format_minidump(report).splitlines()
+    assert "              a source did not answer" in lines
+    assert "  Some symbols could not be looked up: send the dump again" in lines
 
 
 def test_text_without_a_site_has_no_command() -> None:

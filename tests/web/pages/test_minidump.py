@@ -119,6 +119,16 @@ def test_result_is_a_sentence_then_threads_and_modules(client: Client) -> None:
     assert "Refresh" not in client.get(f"/symbolicate/minidump/{dump_id}/")
 
 
+def test_result_with_unavailable_symbols_asks_for_the_dump_again(client: Client) -> None:
+    report = crash_report()
+    report["modules"][1] |= {"symbols": "unavailable", "symbols_reason": "a source did not answer"}
+    page = show_report(client, report)
+    assert "(a source did not answer); send the dump again in some seconds" in page
+    assert "look again" not in page
+    assert '<a href="#again">send the dump again</a>' in page
+    assert '<h2 id="again">Send the dump again, or another one</h2>' in page
+
+
 def test_result_as_text_is_on_the_page(client: Client) -> None:
     page = show_report(client, crash_report())
     assert "#1   shop!checkout [/build/shop/cart.c:41] (cfi)" in page.partition('<textarea id="plain"')[2]
