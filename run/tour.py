@@ -86,7 +86,7 @@ def show_box(url: str, password: str) -> Iterator[str]:
   Open      {url}/   (a guided tour)
   Log in    {login}
   Upload    {url}/uploads/ or make manage ARGS="symbols add DIRECTORY"
-  Paste     a crash at {url}/symbolicate/
+  Paste     a crash, or drop a minidump, at {url}/symbolicate/
   Log       {LOG.relative_to(ROOT)} has every line; warnings and errors appear here, too
   Stop      Ctrl-C
 """
