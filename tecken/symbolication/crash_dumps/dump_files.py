@@ -58,13 +58,12 @@ class DumpFiles:
             copy.flush()
             yield copy
 
-    def has_dump(self, dump_id: str) -> bool:
-        """Return whether a dump is stored."""
+    def has_dump(self, dump_id: str, since: datetime) -> bool:
+        """Return whether a dump is stored that was written after a moment."""
         try:
-            self._bucket.head(_path(dump_id, DUMP))
+            return self._bucket.head(_path(dump_id, DUMP))["last_modified"] >= since
         except NotFound:
             return False
-        return True
 
     def put_report(self, dump_id: str, report: bytes) -> None:
         """Store a report."""

@@ -57,6 +57,7 @@ def dump_desk() -> DumpDesk:
         signals=symbolication_services.result_signals(),
         now=timezone.now,
         keep=lambda: timedelta(seconds=options().minidump_keep_seconds),
+        expires=timedelta(seconds=TASK_EXPIRES_SECONDS),
         wait=waiting.wait,
     )
 

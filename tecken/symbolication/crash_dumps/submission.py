@@ -10,13 +10,18 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import BinaryIO, Final, NamedTuple
 
+from django.utils.crypto import constant_time_compare, salted_hmac
+
 from tecken.errors import Malformed, NotFound, TeckenError, TooLarge, Unavailable
 from tecken.symbolication.conversion.queue import ResultSignals
 from tecken.symbolication.crash_dumps.dump_files import DUMP, DumpFiles
 from tecken.symbolication.crash_dumps.tracker import DumpTracker, State, TrackedDump, state_key
 
-# The id is a secret of 128 bits: its URL is the permission to read the report.
+# The URL of a report is the permission to read it, so the id is a secret: 12 random bytes. A check of them
+# follows that only this site can compute. An id that the site has not given out costs no look for it.
 ID: Final = re.compile("[0-9a-f]{32}")
+SECRET_BYTES: Final = 12
+CHECK_DIGITS: Final = 8
 # A message of the worker ends the pause. Without it, a request looks again after this time.
 LONGEST_PAUSE: Final = 0.5
 # Errors that end a dump, as clients get them.
@@ -24,6 +29,22 @@ ERRORS: Final[dict[str, type[TeckenError]]] = {
     error.__name__: error for error in (Malformed, TooLarge, Unavailable)
 }
 NO_DUMP: Final = "no minidump has this id, or its report has expired"
+
+
+def make_id() -> str:
+    """Return the id of a new dump."""
+    secret = secrets.token_hex(SECRET_BYTES)
+    return secret + _compute_check(secret)
+
+
+def is_id(text: str) -> bool:
+    """Return whether this site has given out an id, for a dump that exists or has expired."""
+    secret, check = text[:-CHECK_DIGITS], text[-CHECK_DIGITS:]
+    return bool(ID.fullmatch(text)) and constant_time_compare(check, _compute_check(secret))
+
+
+def _compute_check(secret: str) -> str:
+    return salted_hmac("tecken.minidump", secret, algorithm="sha256").hexdigest()[:CHECK_DIGITS]
 
 
 class DumpStatus(NamedTuple):
@@ -50,6 +71,7 @@ class DumpDesk:
         signals: Wakes requests when their dump has ended.
         now: The time, with a time zone.
         keep: Returns for how long reports are kept.
+        expires: Time after which the job of a dump is removed from the queue.
         wait: Waits for an event, at most for some seconds.
     """
 
@@ -62,6 +84,7 @@ class DumpDesk:
         signals: ResultSignals,
         now: Callable[[], datetime],
         keep: Callable[[], timedelta],
+        expires: timedelta,
         wait: Callable[[Event, float], bool] = Event.wait,
     ) -> None:
         self._files = files
@@ -70,11 +93,12 @@ class DumpDesk:
         self._signals = signals
         self._now = now
         self._keep = keep
+        self._expires = expires
         self._wait = wait
 
     def submit(self, file: BinaryIO, client: str) -> str:
         """Store a dump, send its job, and return its id. Raises TooManyAtOnce and Unavailable."""
-        dump_id = secrets.token_hex(16)
+        dump_id = make_id()
         self._tracker.claim(dump_id, client)
         try:
             self._files.put_dump(dump_id, file)
@@ -88,7 +112,7 @@ class DumpDesk:
 
     def fetch(self, dump_id: str) -> DumpStatus:
         """Return the state of a dump now. Raises NotFound for an unknown one, and Unavailable."""
-        if not ID.fullmatch(dump_id):
+        if not is_id(dump_id):
             raise NotFound(NO_DUMP)
         tracked = self._tracker.get(dump_id)
         if tracked and tracked.state == "failed":
@@ -99,8 +123,9 @@ class DumpDesk:
             return DumpStatus("done", self._files.report(dump_id, self._now() - self._keep()))
         except NotFound:
             # The state is lost where redis-cache was emptied or full, and the job is still in the queue or
-            # has lost it, too: then the dump is removed as one that no job processes.
-            if tracked is None and self._files.has_dump(dump_id):
+            # has lost it, too: then the dump is removed as one that no job processes. An older dump is one
+            # that is kept, and its report has expired.
+            if tracked is None and self._files.has_dump(dump_id, self._now() - self._expires):
                 return DumpStatus("waiting")
             raise NotFound(NO_DUMP) from None
 

@@ -68,12 +68,12 @@ send_minidump.admit = admit_dump  # type: ignore[attr-defined]
 @require_safe
 def show_minidump(request: HttpRequest, name: str) -> HttpResponse:
     """Show the result of a minidump, or its state until the result is there."""
+    charge_request(request)
     with explain_outage("The result cannot be read"):
         status = crash_dump_services.dump_desk().wait(name, WAIT)
     values: dict[str, object] = describe_form()
     code = HTTPStatus.OK
     if status.state == "done":
-        charge_request(request)
         site = request.build_absolute_uri("/").rstrip("/")
         values |= describe_result(orjson.loads(status.report), site) | {"json": f"/process/minidump/{name}"}
     elif status.state == "failed":

@@ -41,7 +41,9 @@ def test_dump_is_opened_as_a_file_with_a_descriptor(files: DumpFiles) -> None:
         assert opened.fileno() > 2
         assert opened.seek(0) == 0
         assert opened.read() == content
-    assert (files.has_dump(FIRST), files.has_dump(SECOND)) == (True, False)
+    assert files.has_dump(FIRST, LONG_AGO)
+    assert not files.has_dump(FIRST, timezone.now() + timedelta(hours=1))
+    assert not files.has_dump(SECOND, LONG_AGO)
     with pytest.raises(NotFound), files.open_dump(SECOND):
         pass
 

@@ -21,6 +21,7 @@ from tecken.redisclient.services import cache_client
 from tecken.symbolication.crash_dumps import retention
 from tecken.symbolication.crash_dumps.retention import RemovedDumps
 from tecken.symbolication.crash_dumps.services import dump_desk, dump_files, dump_tracker
+from tecken.symbolication.crash_dumps.submission import make_id
 from tecken.symbolication.crash_dumps.tracker import ALL, TrackedDump
 from tecken.symbolication.tasks import DUMP_TRIES_AGAIN, process_minidump
 from tecken.tasks import write_misses
@@ -117,6 +118,29 @@ def test_job_without_storage_has_failed_after_its_last_try(
     status = dump_desk().fetch(dump_id)
     assert status.state == "failed"
     assert str(tmp_path) not in status.error
+
+
+def test_id_that_was_never_given_out_costs_no_look(
+    sample_source: None, settings: Settings, tmp_path: Path
+) -> None:
+    given = make_id()
+    forged = f"{given[:-1]}{'0' if given[-1] != '0' else '1'}"
+    break_storage(settings, tmp_path)
+    with pytest.raises(Unavailable):
+        dump_desk().fetch(given)
+    for unknown in (forged, "0" * 32, given.upper() + "\n", ""):
+        with pytest.raises(NotFound):
+            dump_desk().fetch(unknown)
+
+
+def test_kept_dump_without_a_report_is_unknown_after_its_job_has_expired(
+    dump_id: str, tmp_path: Path
+) -> None:
+    cache_client().flushdb()
+    assert dump_desk().fetch(dump_id).state == "waiting"
+    age(tmp_path / f"minidumps/{dump_id}.dmp", 3601)
+    with pytest.raises(NotFound):
+        dump_desk().fetch(dump_id)
 
 
 def test_error_of_a_dump_is_raised_as_its_class(dump_id: str) -> None:

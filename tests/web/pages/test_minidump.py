@@ -145,6 +145,11 @@ def test_unknown_result_is_404(client: Client, name: str) -> None:
     assert client.get(f"/symbolicate/minidump/{name}/").status_code == 404
 
 
+def test_look_at_an_unknown_result_counts_as_a_request(client: Client, runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("1 requests/hour per address",))
+    assert [client.get(f"/symbolicate/minidump/{'0' * 32}/").status_code for _ in range(2)] == [404, 429]
+
+
 def test_hostile_names_are_escaped(client: Client) -> None:
     report = crash_report()
     hostile = "<script>alert(1)</script>\u202e"
