@@ -127,6 +127,16 @@ def charge_request(request: HttpRequest) -> None:
         enforce(Evaluation(allowed=False, at=0, statuses=statuses, refusing=refusing))
 
 
+def charge_in_worker(caller: Caller, cost: Cost) -> None:
+    """Charge a caller for symbolication that a worker has done. Raises nothing.
+
+    A caller that is above a limit now is refused by `charge_request` until it has waited.
+    """
+    limits = [limit for limit in limits_of("symbolicate", caller) if cost.of(limit.unit)]
+    limits_services.limiter().spend(caller, cost, limits)
+    limits_services.count_in_worker("symbolicate", cost, caller.token)
+
+
 def _decide(request: HttpRequest, caller: Caller, cost: Cost, limits: tuple[Limit, ...]) -> Decision:
     count = partial(LIMIT_DECISIONS.labels, limits[0].scope)
     try:

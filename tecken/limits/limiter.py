@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -82,6 +83,11 @@ class MemoryLimiter:
         check_size(cost, applicable)
         return enforce(self._evaluate(caller, cost, applicable, int(self._clock() * 1e6)))
 
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> None:
+        """Charge a cost that is spent already, also above a limit."""
+        at = int(self._clock() * 1e6)
+        self._evaluate(caller, cost, applicable_limits(limits, caller), at, is_spent=True)
+
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
         """Refund a cost, in the windows of the decision."""
         refund = Cost(*(-amount for amount in cost))
@@ -96,12 +102,14 @@ class MemoryLimiter:
                 for caller, limit in items
             ]
 
-    def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int) -> Evaluation:
+    def _evaluate(
+        self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int, *, is_spent: bool = False
+    ) -> Evaluation:
         # One lock around reading all levels and writing them. Otherwise two threads could both find room for
         # the last request of a limit.
         with self._lock:
             checks = [self._check(limit, caller, cost.of(limit.unit), at) for limit in limits]
-            allowed = not any(check.refuses for check in checks)
+            allowed = is_spent or not any(check.refuses for check in checks)
             statuses = tuple(self._apply(check, allowed, at) for check in checks)
         return Evaluation(allowed, at, statuses, tuple(check.refuses for check in checks))
 
@@ -195,6 +203,12 @@ class RedisLimiter:
             return self._decide_alone(caller, cost, applicable)
         return enforce(evaluation)
 
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> None:
+        """Charge a cost that is spent already, also above a limit. Without redis-cache it is not counted."""
+        if applicable := applicable_limits(limits, caller):
+            with suppress(Unavailable):
+                self._run([(caller, limit) for limit in applicable], cost, 0, is_spent=True)
+
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
         """Refund a cost where it was charged: on redis-cache or in this process."""
         applicable = applicable_limits(limits, caller)
@@ -217,13 +231,16 @@ class RedisLimiter:
     def _evaluate(self, caller: Caller, cost: Cost, limits: Sequence[Limit], at: int = 0) -> Evaluation:
         return self._run([(caller, limit) for limit in limits], cost, at)
 
-    def _run(self, items: Sequence[tuple[Caller, Limit]], cost: Cost, at: int) -> Evaluation:
+    def _run(
+        self, items: Sequence[tuple[Caller, Limit]], cost: Cost, at: int, *, is_spent: bool = False
+    ) -> Evaluation:
         names = [key_of(limit, caller) for caller, limit in items]
         words: list[str | float] = [at]
         for caller, limit in items:
             seconds = SECONDS[limit.window] if limit.is_rate else 0
             member = "" if limit.is_rate else member_of(limit, caller)
             words += [limit.window, seconds, limit.quantity, cost.of(limit.unit), member]
+        words.append(int(is_spent))
         limits = [limit for _caller, limit in items]
         return _parse_evaluation(self._guard.call(self._script, names, words), limits)
 

@@ -129,6 +129,12 @@ class Limiter(Protocol):
             Unavailable: redis-cache does not answer, and a limit is closed without it.
         """
 
+    def spend(self, caller: Caller, cost: Cost, limits: Sequence[Limit]) -> None:
+        """Charge a cost that is spent already, also above a limit. Raises nothing.
+
+        The caller is refused until it has waited for what is above.
+        """
+
     def refund(self, caller: Caller, cost: Cost, limits: Sequence[Limit], decision: Decision) -> None:
         """Refund a cost that `charge` charged, in the same windows. Raises nothing."""
 

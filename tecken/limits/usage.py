@@ -56,12 +56,12 @@ class Ledger(Protocol):
 
 
 class RedisLedger:
-    """Counts on redis-cache."""
+    """Counts on redis-cache. `decides` is False in a process that decides no limits."""
 
-    def __init__(self, client: redis.Redis, guard: RedisGuard) -> None:
+    def __init__(self, client: redis.Redis, guard: RedisGuard, *, decides: bool = True) -> None:
         self._guard = guard
         self._script = client.register_script(ADD)
-        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._process = f"{socket.gethostname()}:{os.getpid()}" if decides else ""
 
     def add(self, batch: str, counts: Mapping[Field, int], *, is_last: bool = False) -> int:
         """Add a batch once, and return the number of processes. Raises Unavailable."""

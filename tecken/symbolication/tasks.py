@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init
 
 from tecken.errors import Malformed, Unavailable
+from tecken.http.ratelimit import charge_in_worker
 from tecken.jobs.task import pause
+from tecken.limits.port import Caller, Cost
 from tecken.store.port import Missing
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.crash_dumps import services as crash_dump_services
+from tecken.symbolication.crash_dumps.submission import NO_CALLER
 from tecken.symbolication.warm_up import warm_up_worker_process
 from tecken.symbols.ids import TRY, ObjectId
 from tecken.symbols.pagefile.file import Header
@@ -64,15 +70,15 @@ def convert(self: Task, debug_file: str, debug_id: str, scope: str = "") -> None
     ignore_result=True,
     max_retries=DUMP_TRIES_AGAIN,
 )
-def process_minidump(self: Task, dump_id: str) -> None:
-    """Walk a stored minidump and store its report. Safe to run twice.
+def process_minidump(self: Task, dump_id: str, caller: Sequence[Any] = NO_CALLER) -> None:
+    """Walk a stored minidump, store its report, and charge its caller for the frames. Safe to run twice.
 
     The job is retried while the storage does not respond. It has an expiry, so it never becomes a dead letter
     that needs the dump, which is deleted after the last try.
     """
     processor = crash_dump_services.dump_processor()
     try:
-        processor.work(dump_id)
+        frames = processor.work(dump_id)
     except Unavailable as error:
         if self.request.retries >= DUMP_TRIES_AGAIN:
             processor.fail(dump_id, str(error))
@@ -84,6 +90,9 @@ def process_minidump(self: Task, dump_id: str) -> None:
     except Exception as error:
         processor.fail(dump_id, f"its processing failed: {type(error).__name__}")
         raise
+    else:
+        if frames:
+            charge_in_worker(Caller(*caller), Cost(requests=0, frames=frames))
 
 
 def _convert(debug_file: str, debug_id: str, scope: str) -> Header | Missing:

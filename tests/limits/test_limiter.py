@@ -115,6 +115,16 @@ def test_refund_restores_what_was_charged(limiter: Limiter) -> None:
     assert [one.remaining for one in statuses] == [4, 1000]
 
 
+def test_cost_that_is_spent_already_is_charged_above_the_limit(limiter: Limiter) -> None:
+    limiter.spend(ADA, Cost(0, frames=3500), [DAILY, FRAMES])
+    limiter.spend(ANYBODY, Cost(0, frames=1), [DAILY, FRAMES])
+    requests, frames = limiter.charge(ADA, Cost(0), [DAILY, FRAMES]).statuses
+    assert (requests.remaining, frames.remaining) == (5, 0)
+    # 2,501 frames have to drain until one more is there: 1,000 in an hour.
+    assert frames.reset == pytest.approx(2501 * 3.6, abs=60)
+    assert allowed(limiter, ADA, Cost(0, frames=1), [FRAMES], 1) == 0
+
+
 def test_limiter_with_a_known_user_does_not_count_the_address(limiter: Limiter) -> None:
     assert limiter.charge(ADA, Cost(), [RATE]) == Decision()
     assert limiter.charge(ANYBODY, Cost(), [DAILY, FRAMES, MONTHLY]) == Decision()

@@ -25,7 +25,7 @@ from django.views.decorators.csrf import csrf_exempt
 from tecken.errors import InvalidInput, Malformed, TooLarge
 from tecken.http.decorators import accept_body, cors, get_only, post_only, raise_refusal
 from tecken.http.form import CHUNK_BYTES, FIELDS_BYTES, MalformedForm, Spool, parse_multipart, read_body
-from tecken.http.ratelimit import rate_limited
+from tecken.http.ratelimit import caller_of, rate_limited
 from tecken.http.responses import json_reply
 from tecken.limits import services as limits_services
 from tecken.runtimeconfig.current import options
@@ -134,7 +134,7 @@ def submit(request: HttpRequest, file: BinaryIO) -> str:
     if not is_dump(file.read(HEAD_BYTES)):
         raise Malformed(NOT_A_DUMP)
     limits_services.usage().count_version(NAME)
-    return dump_desk().submit(file, client_of(request))
+    return dump_desk().submit(file, client_of(request), caller_of(request))
 
 
 @csrf_exempt

@@ -57,16 +57,19 @@ class DumpProcessor:
         self._note_absent = note_absent
         self._keeps_dumps = keeps_dumps
 
-    def work(self, dump_id: str) -> None:
-        """Process a dump, unless that is done. Raises Unavailable: the job should be tried again."""
+    def work(self, dump_id: str) -> int:
+        """Process a dump, unless that is done, and return the number of frames that were walked.
+
+        Raises Unavailable: the job should be tried again.
+        """
         state, attempt = self._tracker.begin(dump_id)
         if state in ("done", "failed"):
             # A job that was delivered twice, or one that ended with its process after the state.
             self._remove_dump(dump_id)
-            return
+            return 0
         if attempt > MAX_ATTEMPTS:
             self.fail(dump_id, f"its processing ended with its process {MAX_ATTEMPTS} times")
-            return
+            return 0
         start = time.perf_counter()
         try:
             walked, modules = self._store_report(dump_id)
@@ -77,6 +80,8 @@ class DumpProcessor:
             logger.info("minidump %s is not in the storage any more; nothing to do", dump_id[:LOGGED_DIGITS])
         else:
             self._finish(dump_id, walked, modules, time.perf_counter() - start)
+            return walked.frames
+        return 0
 
     def postpone(self, dump_id: str) -> None:
         """Have the dump wait for another try. Raises nothing: without redis-cache there is no state."""

@@ -53,7 +53,7 @@ def dump_desk() -> DumpDesk:
     return DumpDesk(
         dump_files(),
         dump_tracker(),
-        send=lambda dump_id: sending.send(TASK, [dump_id], TASK_EXPIRES_SECONDS, sending.FIRST),
+        send=lambda *arguments: sending.send(TASK, arguments, TASK_EXPIRES_SECONDS, sending.FIRST),
         signals=symbolication_services.result_signals(),
         now=timezone.now,
         keep=lambda: timedelta(seconds=options().minidump_keep_seconds),

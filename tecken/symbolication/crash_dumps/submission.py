@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from tecken.errors import Malformed, NotFound, TeckenError, TooLarge, Unavailable
+from tecken.limits.port import Caller
 from tecken.symbolication.conversion.queue import ResultSignals
 from tecken.symbolication.crash_dumps.dump_files import DUMP, DumpFiles
 from tecken.symbolication.crash_dumps.tracker import DumpTracker, State, TrackedDump, state_key
@@ -28,6 +29,7 @@ LONGEST_PAUSE: Final = 0.5
 ERRORS: Final[dict[str, type[TeckenError]]] = {
     error.__name__: error for error in (Malformed, TooLarge, Unavailable)
 }
+NO_CALLER: Final = Caller()
 NO_DUMP: Final = "no minidump has this id, or its report has expired"
 
 
@@ -67,7 +69,7 @@ class DumpDesk:
     Args:
         files: Dumps and reports in the storage.
         tracker: States on redis-cache.
-        send: Sends the job of a dump. Raises Unavailable.
+        send: Sends the job of a dump with its caller. Raises Unavailable.
         signals: Wakes requests when their dump has ended.
         now: The time, with a time zone.
         keep: Returns for how long reports are kept.
@@ -80,7 +82,7 @@ class DumpDesk:
         files: DumpFiles,
         tracker: DumpTracker,
         *,
-        send: Callable[[str], None],
+        send: Callable[[str, Caller], None],
         signals: ResultSignals,
         now: Callable[[], datetime],
         keep: Callable[[], timedelta],
@@ -96,13 +98,16 @@ class DumpDesk:
         self._expires = expires
         self._wait = wait
 
-    def submit(self, file: BinaryIO, client: str) -> str:
-        """Store a dump, send its job, and return its id. Raises TooManyAtOnce and Unavailable."""
+    def submit(self, file: BinaryIO, client: str, caller: Caller = NO_CALLER) -> str:
+        """Store a dump, send its job, and return its id. Raises TooManyAtOnce and Unavailable.
+
+        `client` has a place until the dump has ended, and `caller` is charged for its frames.
+        """
         dump_id = make_id()
         self._tracker.claim(dump_id, client)
         try:
             self._files.put_dump(dump_id, file)
-            self._send(dump_id)
+            self._send(dump_id, caller)
         except TeckenError as error:
             # Nothing would process the dump, so nothing of it stays.
             self._tracker.finish(dump_id, TrackedDump("failed", "Unavailable", str(error)))

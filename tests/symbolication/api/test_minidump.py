@@ -232,6 +232,16 @@ def test_requests_are_charged(runtime_options: Override) -> None:
     assert get("0" * 32).status_code == 429
 
 
+def test_frames_of_a_report_are_charged_after_it_is_made(runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("1 frames/hour per address",))
+    assert [post(crash_dump()).status_code for _ in range(2)] == [202, 202]
+    run_jobs()
+    refused = post(b"")
+    assert (refused.status_code, refused.json()["error"]) == (429, "More than 1 frames/hour per address")
+    # One frame of each report; the second one is above the limit.
+    assert 3600 < int(refused["Retry-After"]) <= 7200
+
+
 @pytest.mark.parametrize("dump_id", ["0" * 32, "x", "A" * 32, "..", "0" * 33])
 def test_unknown_id_is_404(dump_id: str) -> None:
     assert get(dump_id).status_code == 404

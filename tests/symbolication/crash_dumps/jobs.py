@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import cast
+from typing import Any, cast
 
 import orjson
 
@@ -45,15 +45,17 @@ def core_file() -> bytes:
 
 def sent_jobs() -> list[str]:
     """Return the ids of the dumps whose jobs are in the queue, and remove them."""
-    messages = []
-    while message := queue_client().rpop(waiting(CONVERT, 0)):
-        messages.append(message)
-    return [_dump_id(message) for message in messages]  # type: ignore[arg-type]
+    return [dump_id for dump_id, _caller in _take_jobs()]
 
 
 def run_jobs() -> None:
-    for dump_id in sent_jobs():
-        process_minidump(dump_id)
+    for arguments in _take_jobs():
+        process_minidump(*arguments)
+
+
+def _take_jobs() -> Iterator[tuple[str, Sequence[Any]]]:
+    while message := cast("bytes | None", queue_client().rpop(waiting(CONVERT, 0))):
+        yield _read_arguments(message)
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def working() -> Iterator[None]:
         while not is_over.is_set():
             message = queue_client().brpop([waiting(CONVERT, 0)], timeout=0.1)
             if message:
-                process_minidump(_dump_id(cast(bytes, message[1])))
+                process_minidump(*_read_arguments(cast(bytes, message[1])))
 
     thread = Thread(target=work)
     thread.start()
@@ -76,9 +78,9 @@ def working() -> Iterator[None]:
         thread.join(60)
 
 
-def _dump_id(message: bytes) -> str:
+def _read_arguments(message: bytes) -> tuple[str, Sequence[Any]]:
     envelope = orjson.loads(message)
     assert envelope["headers"]["task"] == TASK
     arguments, *_ = orjson.loads(base64.b64decode(envelope["body"]))
-    (dump_id,) = arguments
-    return str(dump_id)
+    dump_id, caller = arguments
+    return dump_id, caller
