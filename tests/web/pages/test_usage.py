@@ -23,7 +23,6 @@ from tests.support.redis_server import free_port
 from tests.web.api.people import key_of, person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clear_redis_cache")]
-TODAY = utc_today()
 DASH = "\N{EN DASH}"
 VIEW, CHANGE = "limits.view_usage", "runtimeconfig.change_option"
 
@@ -49,7 +48,8 @@ def token_of(email: str, notes: str = "") -> Token:
     return token
 
 
-def used(token: int, requests: int = 0, frames: int = 0, size: int = 0, day: date = TODAY) -> None:
+def used(token: int, requests: int = 0, frames: int = 0, size: int = 0, day: date | None = None) -> None:
+    """Count this on `day`; today if there is none."""
     for what, unit, amount in (
         ("symbolicate", "requests", requests),
         ("symbolicate", "frames", frames),
@@ -57,7 +57,7 @@ def used(token: int, requests: int = 0, frames: int = 0, size: int = 0, day: dat
     ):
         for owner in (token, ALL_TOKENS) if amount else ():
             row, _new = Usage.objects.get_or_create(
-                day=day, what=what, unit=unit, token=owner, defaults={"amount": 0}
+                day=day or utc_today(), what=what, unit=unit, token=owner, defaults={"amount": 0}
             )
             Usage.objects.filter(pk=row.pk).update(amount=row.amount + amount)
 
@@ -107,8 +107,8 @@ def test_usage_of_users_adds_up_their_tokens(client: Client, operator: User) -> 
 def test_usage_of_a_period_has_its_days_only(client: Client, operator: User) -> None:
     ada = token_of("ada@example.com")
     used(ada.pk, requests=1)
-    used(ada.pk, requests=10, day=TODAY - timedelta(6))
-    used(ada.pk, requests=100, day=TODAY - timedelta(7))
+    used(ada.pk, requests=10, day=utc_today() - timedelta(6))
+    used(ada.pk, requests=100, day=utc_today() - timedelta(7))
     used(ada.pk, requests=1000, day=date(2025, 2, 28))
     assert rows(shown(client, "?period=7"))[0][1] == "11"
     assert rows(shown(client, "?period=30"))[0][1] == "111"
@@ -190,7 +190,7 @@ def test_usage_shows_the_nearest_limit(client: Client, operator: User, runtime_o
         limit_upload=("2 GiB/day per token", "4 GiB/day per user"),
         limit_exceptions=(f"symbolicate 40 requests/day per token {ada.pk}",),
     )
-    name = f"limits:quota:day:{TODAY:%Y%m%d}"
+    name = f"limits:quota:day:{utc_today():%Y%m%d}"
     counters = redis_services.counters_client()
     counters.hset(name, f"symbolicate:token:{ada.pk}:requests", 10)
     counters.hset(name, f"upload:token:{ada.pk}:bytes", 2 << 30)
@@ -263,7 +263,7 @@ def stored() -> str:
 
 
 def test_exception_is_added_shown_replaced_and_removed(client: Client, operator: User) -> None:
-    ada = token_of("ada@example.com")
+    ada, today = token_of("ada@example.com"), utc_today()
     reply = post(client, exception(ada.user_id))
     assert reply["Location"] == f"/usage/users/{ada.user_id}/#exceptions"
     first = f"upload 100 GiB/day per user {ada.user_id}"
@@ -271,9 +271,9 @@ def test_exception_is_added_shown_replaced_and_removed(client: Client, operator:
     page = shown(client)
     assert "moves an archive" in page
     assert "op@example.com (page)" in page
-    post(client, exception(ada.pk, by="tokens", unit="requests", quantity=5, until=f"{TODAY}"))
+    post(client, exception(ada.pk, by="tokens", unit="requests", quantity=5, until=f"{today}"))
     post(client, exception(ada.user_id, quantity=200))
-    second = f"upload 5 requests/day per token {ada.pk} until {TODAY}"
+    second = f"upload 5 requests/day per token {ada.pk} until {today}"
     assert stored() == f"{second}, upload 200 GiB/day per user {ada.user_id}"
     assert post(client, {"do": "remove", "exception": second, "why": ""}).status_code == 302
     assert stored() == f"upload 200 GiB/day per user {ada.user_id}"
