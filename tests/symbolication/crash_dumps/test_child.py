@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from tempfile import TemporaryFile
 
 import orjson
@@ -144,14 +145,14 @@ def test_program_that_hangs_is_ended() -> None:
         run_program("import time; time.sleep(1000)", LIMITS._replace(seconds=0.5))
 
 
-def test_program_has_no_environment_and_writes_no_files() -> None:
-    code = """
+def test_program_has_no_environment_and_writes_no_files(tmp_path: Path) -> None:
+    code = f"""
 import os
+path = {str(tmp_path / "file")!r}
 try:
-    open("/tmp/tecken-child", "wb").write(bytes(1 << 20))
+    open(path, "wb").write(bytes(1 << 20))
 except OSError as error:
-    size = os.stat("/tmp/tecken-child").st_size
-    os.unlink("/tmp/tecken-child")
+    size = os.stat(path).st_size
     print(size, error.errno, sorted(os.environ), os.getcwd(), file=sys.stderr)
 sys.exit(2)
 """

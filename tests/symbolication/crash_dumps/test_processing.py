@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -161,8 +161,8 @@ def test_absent_modules_are_counted_as_missing(sample_source: None, settings: Se
 # Retention
 
 
-def age(path: Path, seconds: float) -> None:
-    then = timezone.now() - timedelta(seconds=seconds)
+def age(path: Path, seconds: float, now: datetime) -> None:
+    then = now - timedelta(seconds=seconds)
     os.utime(path, (then.timestamp(), then.timestamp()))
 
 
@@ -171,25 +171,27 @@ def test_old_dumps_and_reports_are_removed(dump_id: str, tmp_path: Path, runtime
     process_minidump(dump_desk().submit(io.BytesIO(crash_dump()), "client"))
     (dump,), (report,) = tmp_path.glob("minidumps/*.dmp"), tmp_path.glob("minidumps/*.zst")
     (dump.parent / "other").write_text("not ours")
-    assert retention.remove_old(timezone.now()) == RemovedDumps()
-    age(report, 61)
+    now = timezone.now()
+    assert retention.remove_old(now) == RemovedDumps()
+    age(report, 61, now)
     size = report.stat().st_size
-    assert retention.remove_old(timezone.now(), dry_run=True) == RemovedDumps(0, 1, size)
-    assert retention.remove_old(timezone.now()) == RemovedDumps(0, 1, size)
-    age(dump, 3599)
-    assert retention.remove_old(timezone.now()) == RemovedDumps()
-    age(dump, 3601)
-    assert retention.remove_old(timezone.now()) == RemovedDumps(1, 0, len(crash_dump()))
+    assert retention.remove_old(now, dry_run=True) == RemovedDumps(0, 1, size)
+    assert retention.remove_old(now) == RemovedDumps(0, 1, size)
+    age(dump, 3599, now)
+    assert retention.remove_old(now) == RemovedDumps()
+    age(dump, 3601, now)
+    assert retention.remove_old(now) == RemovedDumps(1, 0, len(crash_dump()))
     assert [path.name for path in dump.parent.iterdir()] == ["other"]
 
 
 def test_kept_dumps_are_removed_after_days(dump_id: str, tmp_path: Path, runtime_options: Override) -> None:
     runtime_options(minidump_keep_dumps=True, keep_minidump_days=2)
     (dump,) = tmp_path.glob("minidumps/*.dmp")
-    age(dump, 86_400 * 2 - 60)
-    assert retention.remove_old(timezone.now()) == RemovedDumps()
-    age(dump, 86_400 * 2 + 60)
-    assert retention.remove_old(timezone.now()).dumps == 1
+    now = timezone.now()
+    age(dump, 86_400 * 2 - 60, now)
+    assert retention.remove_old(now) == RemovedDumps()
+    age(dump, 86_400 * 2 + 60, now)
+    assert retention.remove_old(now).dumps == 1
 
 
 def test_job_is_sent_before_all_others(dump_id: str) -> None:
