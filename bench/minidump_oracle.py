@@ -57,7 +57,8 @@ def compare(program: str, dumps: list[tuple[str, bytes]], symbols: minidumps.Sym
     different = frames = 0
     for name, content in dumps:
         with TemporaryDirectory() as folder:
-            theirs = minidumps.run_stackwalk(program, content, symbols, Path(folder))
+            minidumps.write_symbols(symbols, Path(folder))
+            theirs = minidumps.run_stackwalk(program, content, Path(folder))
         ours = minidumps.report_of(content, modules)
         found = list(differences(orjson.loads(orjson.dumps(comparable(ours))), comparable(theirs)))
         frames += sum(len(thread["frames"]) for thread in theirs["threads"])
@@ -75,7 +76,8 @@ def record(program: str) -> None:
     reports = {}
     for name in minidumps.DUMPS:
         with TemporaryDirectory() as folder:
-            theirs = minidumps.run_stackwalk(program, minidumps.read_dump(name), symbols, Path(folder))
+            minidumps.write_symbols(symbols, Path(folder))
+            theirs = minidumps.run_stackwalk(program, minidumps.read_dump(name), Path(folder))
         reports[name] = comparable(theirs)
     packed = zstandard.ZstdCompressor(level=19).compress(orjson.dumps(reports, option=orjson.OPT_SORT_KEYS))
     minidumps.EXPECTED.write_bytes(packed)

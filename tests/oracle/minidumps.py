@@ -152,12 +152,16 @@ def find_stackwalk() -> str | None:
     return shutil.which("minidump-stackwalk", path=PATH)
 
 
-def run_stackwalk(program: str, content: bytes, symbols: SymbolFiles, folder: Path) -> Report:
-    """Return the program's report; `folder` is an empty one for its input."""
+def write_symbols(symbols: SymbolFiles, folder: Path) -> None:
+    """Write symbol files where the program looks for them."""
     for (debug_file, debug_id), sym in symbols.items():
         place = folder / debug_file / debug_id
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{debug_file.removesuffix('.pdb')}.sym").write_bytes(sym)
+
+
+def run_stackwalk(program: str, content: bytes, folder: Path) -> Report:
+    """Return the program's report; `folder` has the symbols, and gets the dump."""
     dump = folder / "dump.dmp"
     dump.write_bytes(content)
     command: list[str | Path] = [program, "--json", "--symbols-path", folder, dump]

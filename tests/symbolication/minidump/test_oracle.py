@@ -46,7 +46,8 @@ def test_report_of_a_crash_is_that_of_stackwalk(name: str) -> None:
 @pytest.mark.skipif(not STACKWALK, reason="cargo install minidump-stackwalk --version 0.27.0")
 def test_expected_report_is_what_stackwalk_prints_here(name: str, tmp_path: Path) -> None:
     assert STACKWALK
-    theirs = minidumps.run_stackwalk(STACKWALK, minidumps.read_dump(name), symbol_files(), tmp_path)
+    minidumps.write_symbols(symbol_files(), tmp_path)
+    theirs = minidumps.run_stackwalk(STACKWALK, minidumps.read_dump(name), tmp_path)
 
     assert list(differences(comparable(theirs), expected()[name])) == []
 

@@ -71,7 +71,7 @@ def program() -> str:
 
 def reports(content: bytes, program: str, folder: Path) -> tuple[Any, Any]:
     """Return our report of a dump and that of stackwalk, without what depends on a walk."""
-    return unwalked(report_of(content)), unwalked(run_stackwalk(program, content, {}, folder))
+    return unwalked(report_of(content)), unwalked(run_stackwalk(program, content, folder))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
