@@ -135,6 +135,13 @@ def test_frame_data_program_without_address_ends_at_the_callee() -> None:
     assert len(stack.frames) == 1
 
 
+def test_frame_data_program_without_address_keeps_that_of_the_callee() -> None:
+    # The stack pointer advances, so minidump-stackwalk walks on in the same function, here until memory ends.
+    program = "$T0 .raSearch = $ebx $T0 ^ = $esp $T0 4 + ="
+    stack = unwind("x86", REGISTERS, [0, 0, 0], {APP + 0x1000: win(program)})
+    assert trusts(stack) == [(APP + 0x1010, "context")] + [(APP + 0x100F, "cfi")] * 3
+
+
 def test_fpo_caller_without_frame_pointer_keeps_it() -> None:
     found = caller(win("0", kind=0, saved=4, local=8), [0, 0, 0, LIB + 0x1005, 0])
     assert found == {"eip": LIB + 0x1005, "esp": STACK + 16, "ebp": STACK + 12, "ebx": 1, "esi": 2, "edi": 3}
