@@ -36,7 +36,9 @@ PATH = os.pathsep.join([os.environ["PATH"], *map(str, Path("/opt").glob("*/bin")
 FRAME_KEYS = (
     "trust", "offset", "module", "module_offset", "function", "function_offset", "file", "line", "inlines",
 )  # fmt: skip
-MODULE_KEYS = ("base_addr", "end_addr", "filename", "debug_file", "debug_id", "code_id", "version")
+MODULE_KEYS = (
+    "base_addr", "end_addr", "filename", "debug_file", "debug_id", "code_id", "version", "missing_symbols",
+)  # fmt: skip
 
 Report = Mapping[str, Any]
 SymbolFiles = Mapping[tuple[str, str], bytes]

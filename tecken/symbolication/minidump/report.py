@@ -32,6 +32,7 @@ _TIME_STAMP_DIGITS: Final = 8
 # Names of files have at most 255 characters on any system; Linux adds " (deleted)". Each frame has the name
 # of its module, so a long one would make a report of gigabytes.
 _MAX_NAME: Final = 512
+UNUSED: Final = ModuleState("unused")
 JsonObject = dict[str, Any]
 
 
@@ -47,9 +48,11 @@ def write_report(
         dump: The parsed dump.
         stacks: For each thread of the dump its stack.
         frames: For each stack and each of its frames the function that its instruction is in.
-        states: For each module of the dump the state of its symbols.
+        states: For each module of the dump the state of its symbols. A module without frames gets "unused":
+            its symbols may have been loaded in advance, or for a word of a stack.
     """
     writer = _Writer(dump)
+    used = {frame.module for stack in stacks for frame in stack.frames}
     threads = [
         writer.thread(thread, stack, symbols)
         for thread, stack, symbols in zip(dump.threads, stacks, frames, strict=True)
@@ -61,7 +64,8 @@ def write_report(
         "main_module": 0,
         "modules_contains_cert_info": False,
         "modules": [
-            writer.module(module, state) for module, state in zip(dump.modules.all, states, strict=True)
+            writer.module(module, state if index in used else UNUSED)
+            for index, (module, state) in enumerate(zip(dump.modules.all, states, strict=True))
         ],
         "pid": dump.process_id,
         "process_uptime": dump.uptime_seconds,

@@ -136,7 +136,8 @@ def test_addresses_have_the_digits_of_a_pointer(cpu: str, address: str) -> None:
 def test_state_of_symbols_is_written_in_both_forms(
     state: str, missing: bool, loaded: bool, corrupt: bool
 ) -> None:
-    [module] = write(dump_of(), state=ModuleState(state, "because"))["modules"]
+    stack = Stack((StackFrame(APP.base, 0, "context", {}),))
+    [module] = write(dump_of(), [stack], [[None]], ModuleState(state, "because"))["modules"]
     assert module == {
         "base_addr": "0x00400000",
         "end_addr": "0x00401000",
@@ -153,6 +154,13 @@ def test_state_of_symbols_is_written_in_both_forms(
         "symbols": state,
         "symbols_reason": "because",
     }
+
+
+@pytest.mark.parametrize("state", ["loaded", "missing", "unavailable", "corrupt"])
+def test_module_without_frames_is_unused_whatever_was_loaded(state: str) -> None:
+    [module] = write(dump_of(), state=ModuleState(state, "because"))["modules"]
+    assert (module["symbols"], module["symbols_reason"]) == ("unused", None)
+    assert not (module["missing_symbols"] or module["loaded_symbols"] or module["corrupt_symbols"])
 
 
 @pytest.mark.parametrize(
