@@ -1,15 +1,17 @@
 """`POST /process/minidump` and `GET /process/minidump/<id>`: from a dump to its report (docs/api.md).
 
 Programs that send dumps after a crash take status 200 alone as success, and keep the text of the response as
-the id of their report. They therefore get the id at once. Sources: Crashpad's crash_report_upload_thread.cc,
-which gives up after 60 seconds, and the names that its http_transport_*.cc and Breakpad's http_upload.cc send
-as User-Agent.
+the id of their report. They therefore get the id, whether or not the report is ready. They do not send a dump
+again that was refused. They send several one after the other, so each response waits for its dump for some
+seconds: otherwise the client would soon have no place, and the other dumps would be lost. Sources: Crashpad's
+crash_report_upload_thread.cc, its settings.h, with which it gives up after 60 seconds, and after 20 on iOS,
+and the names that its http_transport_*.cc and Breakpad's http_upload.cc send as User-Agent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from tempfile import TemporaryFile
@@ -22,7 +24,7 @@ from django.core.files.uploadhandler import SkipFile
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from tecken.errors import InvalidInput, Malformed, TooLarge
+from tecken.errors import InvalidInput, Malformed, NotFound, TooLarge, Unavailable
 from tecken.http.decorators import accept_body, cors, get_only, post_only, raise_refusal
 from tecken.http.form import CHUNK_BYTES, FIELDS_BYTES, MalformedForm, Spool, parse_multipart, read_body
 from tecken.http.ratelimit import caller_of, rate_limited
@@ -37,6 +39,8 @@ from tecken.symbols.decompression import decompress
 
 NAME: Final = "minidump"
 SENDERS: Final = ("Crashpad/", "Breakpad/")
+# Seconds for which a sender waits for its dump.
+SENDER_SECONDS: Final = 10.0
 # The first one is that of senders.
 FIELDS: Final = ("upload_file_minidump", "minidump")
 NO_DUMP: Final = f"Must be a minidump or a core file, or a form with one in its field {' or '.join(FIELDS)}"
@@ -150,6 +154,9 @@ def post_minidump(request: HttpRequest) -> HttpResponse:
     with receive_dump(request) as file:
         dump_id = submit(request, file)
     if request.headers.get("User-Agent", "").startswith(SENDERS):
+        # The dump is stored, so its id is right even if its state is unknown.
+        with suppress(Unavailable, NotFound):
+            dump_desk().wait(dump_id, min(SENDER_SECONDS, options().minidump_deadline_seconds))
         return HttpResponse(dump_id, content_type=TEXT)
     return _reply(request, dump_id, dump_desk().wait(dump_id, options().minidump_deadline_seconds))
 

@@ -18,7 +18,7 @@ from tecken.errors import TooManyAtOnce
 from tecken.http.decorators import REFUSAL
 from tecken.redisclient.services import cache_client
 from tecken.symbolication import services as symbolication_services
-from tecken.symbolication.api.minidump import admit_dump
+from tecken.symbolication.api.minidump import SENDER_SECONDS, admit_dump
 from tecken.symbolication.crash_dumps.services import dump_files
 from tecken.symbolication.crash_dumps.tracker import ALL
 from tests.support.options import Override
@@ -137,9 +137,7 @@ def test_form_of_a_person_is_answered_as_a_body() -> None:
 @pytest.mark.parametrize(
     "program", ["Crashpad/1.0.0 WinHTTP/10.0 Windows_NT/10.0 (x64)", "Breakpad/1.0 (Linux)"]
 )
-def test_form_of_a_sender_is_answered_with_the_id(program: str, runtime_options: Override) -> None:
-    # The report need not be ready: senders give up after a minute.
-    runtime_options(minidump_deadline_seconds=300)
+def test_form_of_a_sender_is_answered_with_the_id(program: str) -> None:
     fields = {"prod": "App", "log": file(b"a log"), "upload_file_minidump": file(crash_dump()), "ver": "1"}
     reply = post_form(fields, **{"user-agent": program})
     dump_id = reply.content.decode()
@@ -147,6 +145,29 @@ def test_form_of_a_sender_is_answered_with_the_id(program: str, runtime_options:
     assert get(dump_id).json()["state"] == "waiting"
     run_jobs()
     assert functions(get(dump_id).json())[0] == "by_price"
+
+
+def test_sender_gets_the_id_after_its_dump_has_ended(runtime_options: Override) -> None:
+    # So one that sends many dumps, one after the other, needs one place.
+    runtime_options(minidump_deadline_seconds=60, minidump_client_dumps=1)
+    with working():
+        replies = [
+            post_form({"upload_file_minidump": file(crash_dump())}, **{"user-agent": "Crashpad/0.8.0"})
+            for _ in range(3)
+        ]
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert [get(reply.content.decode()).json()["status"] for reply in replies] == ["OK"] * 3
+
+
+def test_sender_does_not_wait_until_it_gives_up(
+    runtime_options: Override, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Crashpad gives up after 20 seconds on iOS.
+    assert SENDER_SECONDS <= 10
+    monkeypatch.setattr("tecken.symbolication.api.minidump.SENDER_SECONDS", 0.1)
+    runtime_options(minidump_deadline_seconds=300)
+    reply = post_form({"upload_file_minidump": file(crash_dump())}, **{"user-agent": "Crashpad/0.8.0"})
+    assert (reply.status_code, get(reply.content.decode()).json()["state"]) == (200, "waiting")
 
 
 def test_form_of_another_program_with_the_field_of_senders_is_answered_with_json() -> None:
