@@ -39,6 +39,10 @@ FRAME_KEYS = (
 MODULE_KEYS = (
     "base_addr", "end_addr", "filename", "debug_file", "debug_id", "code_id", "version", "missing_symbols",
 )  # fmt: skip
+CRASH_KEYS = (
+    "type", "address", "crashing_thread", "adjusted_address", "instruction", "memory_accesses",
+    "instruction_pointer_update", "possible_bit_flips", "crash_inconsistencies",
+)  # fmt: skip
 
 Report = Mapping[str, Any]
 SymbolFiles = Mapping[tuple[str, str], bytes]
@@ -177,7 +181,7 @@ def comparable(report: Report) -> dict[str, Any]:
     crash, crashing = report["crash_info"], report.get("crashing_thread") or {}
     frames = crashing.get("frames") or [{}]
     return {
-        "crash": {key: crash.get(key) for key in ("type", "address", "crashing_thread")},
+        "crash": {key: crash.get(key) for key in CRASH_KEYS},
         "system": report["system_info"],
         "registers": frames[0].get("registers"),
         "modules": [{key: module.get(key) for key in MODULE_KEYS} for module in report["modules"]],

@@ -18,10 +18,11 @@ from importlib import import_module
 from typing import Final
 
 from tecken.errors import Malformed, TeckenError
+from tecken.symbolication.minidump.crash_analysis import load_disassembler
 from tecken.symbolication.minidump.dump import Modules
 from tecken.symbolication.minidump.messages import ParentSymbols
 from tecken.symbolication.minidump.port import ModulePlace, SymbolAccess
-from tecken.symbolication.minidump.read import read_dump
+from tecken.symbolication.minidump.read import needs_disassembler, read_dump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.stack import Stack
 from tecken.symbolication.minidump.unwind import walk
@@ -41,6 +42,8 @@ def process(descriptor: int) -> None:
     if not os.fstat(descriptor).st_size:
         raise Malformed(EMPTY)
     content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+    if needs_disassembler(content):
+        load_disassembler()
     renounce_files()
     dump = read_dump(content)
     symbols = ParentSymbols(sys.stdout.buffer, sys.stdin.buffer, dump.modules.all)

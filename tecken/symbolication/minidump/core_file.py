@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tecken.errors import Malformed
 from tecken.symbolication.minidump.contexts import REGISTER_NAMES
+from tecken.symbolication.minidump.crash_analysis import DISASSEMBLED_CPU, CrashScene, analyze_crash
 from tecken.symbolication.minidump.crash_reason import explain_crash
 from tecken.symbolication.minidump.dump import (
     CrashInfo,
@@ -36,8 +37,10 @@ from tecken.symbolication.minidump.elf_image import (
     read_segments,
 )
 from tecken.symbolication.minidump.exception import ExceptionRecord
+from tecken.symbolication.minidump.findings import CrashAnalysis
 from tecken.symbolication.minidump.memory import MemoryMap
 from tecken.symbolication.minidump.module_list import MAX_BUILD_ID_BYTES, MAX_MODULES, base_name, identify_elf
+from tecken.symbolication.minidump.protections import MappedRange, Protections
 from tecken.symbolication.minidump.signature import ELF
 from tecken.symbolication.minidump.thread_list import MAX_THREADS
 from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES
@@ -93,6 +96,7 @@ class _Core(NamedTuple):
     notes: dict[int, memoryview]
     statuses: list[memoryview]
     memory: MemoryMap
+    protections: Protections
     warnings: list[str]
 
 
@@ -124,7 +128,14 @@ def read_core(data: memoryview) -> Minidump:
         uptime_seconds=None,
         facts={},
         warnings=tuple(core.warnings),
+        analysis=_analyze(core, crash, threads[0]),
     )
+
+
+def has_code_in_core(data: memoryview) -> bool:
+    """Return whether a core is of a processor whose code is disassembled. Raises Malformed."""
+    processor = _PROCESSORS.get(unpack(_IDENT, data)[3])
+    return processor is not None and processor.cpu == DISASSEMBLED_CPU
 
 
 def _open(data: memoryview) -> _Core:
@@ -155,7 +166,16 @@ def _open(data: memoryview) -> _Core:
             notes.setdefault(kind, content)
         elif len(content) >= processor.layout.registers + processor.layout.width * len(processor.registers):
             statuses.append(content)
-    return _Core(processor, notes, statuses, MemoryMap(loaded), warnings)
+    protections = Protections(
+        MappedRange(part.address, part.memory_size, _allowed(part.flags))
+        for part in segments
+        if part.kind == PT_LOAD
+    )
+    return _Core(processor, notes, statuses, MemoryMap(loaded), protections, warnings)
+
+
+def _allowed(flags: int) -> str:
+    return "".join(letter for letter, bit in (("r", 4), ("w", 2), ("x", 1)) if flags & bit)
 
 
 def _thread(core: _Core, status: memoryview) -> DumpThread:
@@ -185,6 +205,15 @@ def _crash(core: _Core) -> CrashInfo | None:
         address = 0
     record = ExceptionRecord(0, signal, code, address, 0, (), memoryview(b""))
     return explain_crash(record, "Linux", core.processor.cpu)
+
+
+def _analyze(core: _Core, crash: CrashInfo | None, thread: DumpThread) -> CrashAnalysis:
+    if crash is None:
+        return CrashAnalysis()
+    scene = CrashScene(
+        "Linux", core.processor.cpu, thread.registers, thread.stack, core.memory, core.protections
+    )
+    return analyze_crash(crash, scene)
 
 
 def _modules(core: _Core) -> list[DumpModule]:

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tecken.symbolication.minidump.findings import CrashAnalysis
+
 Registers = dict[str, int]
 """Values of a thread's registers by name; a register without a known value is not in it.
 
@@ -119,9 +121,9 @@ class Minidump(NamedTuple):
     """Parsed minidump.
 
     `requesting_thread` is the index of the thread that crashed or that requested the dump. `crash` is None
-    for a dump that was written without a crash. `facts` are the parts of the JSON that are only passed on,
-    such as `lsb_release` or `mac_crash_info`, by their names there. `warnings` say which streams could not be
-    read.
+    for a dump that was written without a crash, and `analysis` is what is found about it. `facts` are the
+    parts of the JSON that are only passed on, such as `lsb_release` or `mac_crash_info`, by their names
+    there. `warnings` say which streams could not be read.
     """
 
     system: SystemInfo
@@ -134,3 +136,4 @@ class Minidump(NamedTuple):
     uptime_seconds: int | None
     facts: dict[str, object]
     warnings: tuple[str, ...]
+    analysis: CrashAnalysis = CrashAnalysis()

@@ -20,7 +20,7 @@ class ElfClass(NamedTuple):
     """Layouts that depend on the size of a word.
 
     `header` gives the place of the program headers, their size and their number, `segment` the values in
-    `order`: type, offset, address, size in the file, size in memory, alignment.
+    `order`: type, offset, address, size in the file, size in memory, alignment, flags.
     """
 
     width: int
@@ -39,7 +39,7 @@ ELF64: Final = ElfClass(
     width=8,
     header=Struct("<32xQ14xHH"),
     segment=Struct("<IIQQQQQQ"),
-    order=(0, 2, 3, 5, 6, 7),
+    order=(0, 2, 3, 5, 6, 7, 1),
     thread_id=Struct("<32xI"),
     registers=112,
     process_id=Struct("<24xI"),
@@ -51,7 +51,7 @@ ELF32: Final = ElfClass(
     width=4,
     header=Struct("<28xI10xHH"),
     segment=Struct("<IIIIIIII"),
-    order=(0, 1, 2, 4, 5, 7),
+    order=(0, 1, 2, 4, 5, 7, 6),
     thread_id=Struct("<24xI"),
     registers=72,
     process_id=Struct("<12xI"),
@@ -70,6 +70,7 @@ class Segment(NamedTuple):
     file_size: int
     memory_size: int
     alignment: int
+    flags: int
 
 
 def read_segments(image: memoryview, layout: ElfClass, limit: int) -> Iterator[Segment]:

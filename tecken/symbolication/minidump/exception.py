@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from tecken.symbolication.minidump.dump_bytes import DumpBytes, unpack
 
-_EXCEPTION: Final = 6
+EXCEPTION: Final = 6
 _HANDLER_INFO: Final = 0x4767_0001
 # Thread, alignment; code, flags, record, address, number of parameters, alignment, parameters; context.
 _LAYOUT: Final = Struct("<I4xIIQQI4x15QII")
@@ -39,7 +39,7 @@ class SpecialThreads(NamedTuple):
 
 def read_exception(dump: DumpBytes) -> ExceptionRecord | None:
     """Return the exception; None for a dump without a crash."""
-    return dump.read_stream(_EXCEPTION, "exception", lambda stream: _exception(dump, stream), None)
+    return dump.read_stream(EXCEPTION, "exception", lambda stream: _exception(dump, stream), None)
 
 
 def read_special_threads(dump: DumpBytes) -> SpecialThreads:

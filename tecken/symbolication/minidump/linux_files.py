@@ -8,6 +8,7 @@ from typing import Final
 
 from tecken.errors import Malformed
 from tecken.symbolication.minidump.dump_bytes import DumpBytes
+from tecken.symbolication.minidump.protections import MappedRange
 
 _CPU_INFO: Final = 0x4767_0003
 _PROC_STATUS: Final = 0x4767_0004
@@ -21,7 +22,7 @@ MAX_MAPS_BYTES: Final = 16 << 20
 MAX_MAPPINGS: Final = 1 << 17
 _MICROCODE: Final = re.compile(r"0x([0-9A-Fa-f]{1,16})")
 _MAPPING: Final = re.compile(
-    rb"[0-9a-fA-F]+-[0-9a-fA-F]+ [-rwxsp]+ [0-9a-fA-F]+ [0-9a-fA-F]+:[0-9a-fA-F]+ [0-9]+ .*"
+    rb"([0-9a-fA-F]{1,16})-([0-9a-fA-F]{1,16}) ([-rwxsp]+) [0-9a-fA-F]+ [0-9a-fA-F]+:[0-9a-fA-F]+ [0-9]+ .*"
 )
 _LSB_NAMES: Final = {
     **dict.fromkeys((b"DISTRIB_ID", b"ID"), "id"),
@@ -62,19 +63,25 @@ def read_release(dump: DumpBytes) -> dict[str, str] | None:
     return release
 
 
-def count_mappings(dump: DumpBytes) -> int | None:
-    """Return the number of lines of /proc/<pid>/maps; None if one of them is no mapping."""
-    return dump.read_stream(_MAPS, "copy of /proc/<pid>/maps", _count_mappings, None)
+def read_mappings(dump: DumpBytes) -> list[MappedRange] | None:
+    """Return the lines of /proc/<pid>/maps; None if one of them is no mapping."""
+    return dump.read_stream(_MAPS, "copy of /proc/<pid>/maps", _read_mappings, None)
 
 
-def _count_mappings(stream: memoryview) -> int:
+def _read_mappings(stream: memoryview) -> list[MappedRange]:
     content = bytes(stream[:MAX_MAPS_BYTES])
     if len(stream) > MAX_MAPS_BYTES or content.count(b"\n") > MAX_MAPPINGS:
         raise Malformed(f"it has more than {MAX_MAPPINGS} lines or {MAX_MAPS_BYTES} bytes")
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
-    if not all(map(_MAPPING.fullmatch, lines)):
-        raise Malformed("one of its lines is no mapping")
-    return len(lines)
+    mappings = []
+    for line in lines:
+        found = _MAPPING.fullmatch(line)
+        if not found:
+            raise Malformed("one of its lines is no mapping")
+        base, end = int(found[1], 16), int(found[2], 16)
+        letters = "".join(letter for letter in "rwx" if letter.encode() in found[3])
+        mappings.append(MappedRange(base, max(end - base, 0), letters))
+    return mappings
 
 
 def read_limits(dump: DumpBytes) -> dict[str, object] | None:

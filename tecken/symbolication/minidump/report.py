@@ -1,9 +1,7 @@
 """JSON report of a minidump: the schema of rust-minidump, with additional keys.
 
-Every key that rust-minidump 0.27 writes is there, with null where it writes null. Without a disassembler
-these keys of `crash_info` are always null: `adjusted_address`, `instruction`, `memory_accesses`,
-`instruction_pointer_update` and `possible_bit_flips`. Additional keys: `symbols` and `symbols_reason` of a
-module, `is_cut` of a thread, and at the top `crashpad` and `warnings`.
+Every key that rust-minidump 0.27 writes is there, with null where it writes null. Additional keys: `symbols`
+and `symbols_reason` of a module, `is_cut` of a thread, and at the top `crashpad` and `warnings`.
 
 Source: `json-schema.md` and `process_state.rs` of minidump-processor 0.27.
 """
@@ -18,6 +16,7 @@ import orjson
 from tecken.symbolication.minidump.contexts import REGISTER_NAMES
 from tecken.symbolication.minidump.crash_reason.windows import explain_windows_error
 from tecken.symbolication.minidump.dump import DumpModule, DumpThread, Minidump
+from tecken.symbolication.minidump.findings import AdjustedAddress, BitFlip, MemoryAccess
 from tecken.symbolication.minidump.module_list import base_name
 from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.stack import Stack, StackFrame
@@ -102,17 +101,45 @@ class _Writer:
 
     def crash(self) -> JsonObject:
         crash = self._dump.crash
+        found = self._dump.analysis
+        accesses, target, adjusted = found.accesses, found.target, found.adjusted
         return {
             "type": crash.reason if crash else None,
             "address": self._hex(crash.address) if crash else None,
-            "adjusted_address": None,
-            "instruction": None,
-            "memory_accesses": None,
-            "instruction_pointer_update": None,
-            "possible_bit_flips": None,
-            "crash_inconsistencies": [] if crash else None,
+            "adjusted_address": adjusted and self._adjusted(adjusted),
+            "instruction": found.instruction,
+            "memory_accesses": None if accesses is None else [self._access(access) for access in accesses],
+            "instruction_pointer_update": None if target is None else {"address": self._hex(target)},
+            "possible_bit_flips": [self._bit_flip(flip) for flip in found.bit_flips] or None,
+            "crash_inconsistencies": found.inconsistencies if crash else None,
             "crashing_thread": self._dump.requesting_thread,
             "assertion": None,
+        }
+
+    def _adjusted(self, adjusted: AdjustedAddress) -> JsonObject:
+        key = "offset" if adjusted.kind == "null-pointer" else "address"
+        return {"kind": adjusted.kind, key: self._hex(adjusted.value)}
+
+    def _access(self, access: MemoryAccess) -> JsonObject:
+        written: JsonObject = {"address": self._hex(access.address), "size": access.size}
+        if access.kind:
+            written["access_type"] = access.kind
+        if access.is_guard_page:
+            written["is_likely_guard_page"] = True
+        return written
+
+    def _bit_flip(self, flip: BitFlip) -> JsonObject:
+        return {
+            "address": self._hex(flip.address),
+            "source_register": flip.register,
+            "confidence": flip.confidence,
+            "details": {
+                "was_non_canonical": flip.was_non_canonical,
+                "is_null": flip.is_null,
+                "was_low": flip.was_low,
+                "nearby_registers": flip.nearby_registers,
+                "poison_registers": flip.has_poison,
+            },
         }
 
     def module(self, module: DumpModule, state: ModuleState) -> JsonObject:

@@ -138,7 +138,7 @@ def test_kept_dump_without_a_report_is_unknown_after_its_job_has_expired(
 ) -> None:
     cache_client().flushdb()
     assert dump_desk().fetch(dump_id).state == "waiting"
-    age(tmp_path / f"minidumps/{dump_id}.dmp", 3601)
+    age(tmp_path / f"minidumps/{dump_id}.dmp", 3601, timezone.now())
     with pytest.raises(NotFound):
         dump_desk().fetch(dump_id)
 
