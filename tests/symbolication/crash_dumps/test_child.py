@@ -17,7 +17,8 @@ from tecken.symbolication.crash_dumps.symbols import ModuleNames
 from tecken.symbolication.minidump.messages import MAX_MESSAGE_BYTES, read_message
 from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
 from tecken.symbols.frame import Frame, Inline
-from tests.support.minidumps import LINUX, Module, elf_record, minidump
+from tests.support.minidump_samples import CORES, SAMPLES
+from tests.support.minidumps import LINUX, STACK, DumpWriter, Module, amd64_context, elf_record, minidump
 
 BASE = 0x40_0000
 BUILD_ID = "6cb9dbdaed91f95812fb09f7f2655e6f00000000"
@@ -77,6 +78,36 @@ def test_dump_is_walked_with_the_symbols_of_the_parent() -> None:
     assert frame["inlines"] == [{"function": "g", "file": "b.c", "line": 7}]
     assert report["modules"][0]["symbols"] == "loaded"
     assert (walked.threads, walked.frames) == (1, len(report["threads"][0]["frames"]))
+
+
+def test_instruction_of_a_crash_is_disassembled_after_files_are_renounced() -> None:
+    dump = DumpWriter(LINUX)
+    stack = dump.memory(STACK, bytes(64))
+    dump.memory(BASE, bytes.fromhex("488b4718"))
+    context = dump.thread(1, amd64_context(rip=BASE, rsp=STACK), stack)
+    dump.exception(1, 11, 1, 0x18, context=context)
+    crash = orjson.loads(run(dump.content()).report)["crash_info"]
+    assert crash["instruction"] == "mov rax, qword [rdi + 0x18]"
+    assert crash["adjusted_address"] == {"kind": "null-pointer", "offset": "0x0000000000000018"}
+
+
+@pytest.mark.parametrize(
+    ("sample", "is_loaded"),
+    [("linux", True), ("core", True), ("windows", False), ("ios", False), ("core_arm", False)],
+)
+def test_disassembler_is_loaded_for_crashes_of_its_processor_only(sample: str, *, is_loaded: bool) -> None:
+    code = """
+import tecken.symbolication.minidump.__main__ as program
+def read(content):
+    raise program.Malformed(f"loaded: {'iced_x86' in sys.modules}")
+program.read_dump = read
+sys.exit(program.main([sys.argv[-1]]))
+"""
+    with TemporaryFile() as file:
+        file.write((SAMPLES | CORES)[sample]())
+        file.flush()
+        with pytest.raises(Malformed, match=f"^loaded: {is_loaded}$"):
+            process_dump(file, Symbols, LIMITS, ("-c", SEND + code))
 
 
 @pytest.mark.parametrize("content", [b"", b"MDMP", b"not a dump" * 100])

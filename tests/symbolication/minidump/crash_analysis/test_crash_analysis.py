@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tecken.symbolication.minidump.crash_analysis import analyze_crash
+from tecken.symbolication.minidump.crash_analysis import analyze_crash, load_disassembler
 from tecken.symbolication.minidump.dump import CrashInfo
 from tecken.symbolication.minidump.findings import AdjustedAddress, CrashAnalysis
 from tests.symbolication.minidump.crash_analysis.scenes import CODE, HEAP, STACK, analyze, scene
@@ -177,6 +179,20 @@ def test_dump_without_registers_or_code_has_no_instruction() -> None:
 
     assert analyze_crash(crash, scene("90")._replace(registers=None)) == CrashAnalysis()
     assert analyze("90", "SIGFPE / FPE_INTDIV", rip=NOWHERE) == CrashAnalysis()
+
+
+def test_site_without_the_library_has_no_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in list(sys.modules):
+        if module.startswith(("iced_x86", "tecken.symbolication.minidump.crash_analysis.")):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "iced_x86", None)
+    load_disassembler.cache_clear()
+    try:
+        found = analyze("488b4708", READ, HEAP, "Windows NT", rdi=HEAP)
+    finally:
+        load_disassembler.cache_clear()
+
+    assert found == CrashAnalysis(inconsistencies=("access_violation_when_access_allowed",))
 
 
 @pytest.mark.parametrize("cpu", ["x86", "arm", "arm64", "ppc64"])
