@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import marshal
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -11,7 +13,7 @@ import orjson
 import pytest
 
 from tecken.errors import Malformed
-from tecken.storage.child_process import ChildLimits
+from tecken.storage.child_process import MAX_FILE_BLOCKS, ChildLimits
 from tecken.symbolication.crash_dumps.child import WalkedDump, process_dump
 from tecken.symbolication.crash_dumps.symbols import ModuleNames
 from tecken.symbolication.minidump.messages import MAX_MESSAGE_BYTES, read_message
@@ -176,21 +178,32 @@ def test_program_that_hangs_is_ended() -> None:
         run_program("import time; time.sleep(1000)", LIMITS._replace(seconds=0.5))
 
 
-def test_program_has_no_environment_and_writes_no_files(tmp_path: Path) -> None:
+def test_program_has_no_environment_and_writes_no_large_files(tmp_path: Path) -> None:
     code = f"""
 import os
 path = {str(tmp_path / "file")!r}
 try:
-    open(path, "wb").write(bytes(1 << 20))
+    open(path, "wb").write(bytes(5 << 20))
 except OSError as error:
     size = os.stat(path).st_size
     print(size, error.errno, sorted(os.environ), os.getcwd(), file=sys.stderr)
 sys.exit(2)
 """
-    with pytest.raises(Malformed, match=r"^65536 27 \[.*\] /$") as caught:
+    with pytest.raises(Malformed, match=r"^4194304 27 \[.*\] /$") as caught:
         run_program(code)
     assert "SECRET" not in str(caught.value)
     assert "REDIS" not in str(caught.value)
+
+
+def test_bytecode_that_the_program_may_write_is_never_truncated() -> None:
+    # Python stores what fits, and then no process can import the module any more.
+    for name in ("Code", "Mnemonic"):
+        spec = find_spec(f"iced_x86.{name}")
+        assert spec
+        assert spec.origin
+        path = spec.origin
+        size = len(marshal.dumps(compile(Path(path).read_bytes(), path, "exec")))
+        assert size < MAX_FILE_BLOCKS * 512 / 4
 
 
 def test_program_opens_nothing_after_its_dump() -> None:
