@@ -164,7 +164,7 @@ def main() -> int:
         code = chance.choice(instructions)
         dump = writer.write(code)
         with TemporaryDirectory() as folder:
-            theirs = run_stackwalk(program, dump, {}, Path(folder))["crash_info"]
+            theirs = run_stackwalk(program, dump, Path(folder))["crash_info"]
         found = compare(report_of(dump)["crash_info"], theirs)
         keys.update(key for key, value in theirs.items() if value)
         keys.update(theirs["crash_inconsistencies"])

@@ -71,7 +71,7 @@ def test_crash_of_chromium_is_sent_and_reported(
     assert crashpad["simple_annotations"]["prod"] == "Chrome_Linux"
     assert crashpad["modules"][0]["annotation_objects"]["ptype"] == "browser"
     if program := find_stackwalk():
-        theirs = run_stackwalk(program, chromium_dump, {}, tmp_path)
+        theirs = run_stackwalk(program, chromium_dump, tmp_path)
         ours = orjson.loads(orjson.dumps(comparable(found)))
         assert list(differences(ours, comparable(theirs))) == []
 

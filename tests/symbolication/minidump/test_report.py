@@ -160,7 +160,7 @@ def test_state_of_symbols_is_written_in_both_forms(
 def test_module_without_frames_is_unused_whatever_was_loaded(state: str) -> None:
     [module] = write(dump_of(), state=ModuleState(state, "because"))["modules"]
     assert (module["symbols"], module["symbols_reason"]) == ("unused", None)
-    assert not (module["missing_symbols"] or module["loaded_symbols"] or module["corrupt_symbols"])
+    assert not any(module[key] for key in ("missing_symbols", "loaded_symbols", "corrupt_symbols"))
 
 
 @pytest.mark.parametrize(
