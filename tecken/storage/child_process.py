@@ -17,8 +17,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 MAX_REASON_BYTES: Final = 500
 # Blocks of 512 bytes that it may write to a file: its messages, and the bytecode of modules that it imports.
-# Of bytecode above the limit Python would keep the beginning, with which no later import succeeds. The largest
-# is that of iced-x86, with 400 KB.
+# Of bytecode above the limit Python would keep the beginning, with which no later import succeeds. The
+# largest is that of iced-x86, with 400 KB.
 MAX_FILE_BLOCKS: Final = 8192
 # Time for a program that has closed its output to end.
 END_SECONDS: Final = 10.0
