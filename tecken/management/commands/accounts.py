@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tecken.errors import InvalidInput, Unavailable
+from tecken.management.command import SiteCommand
 from tecken.management.mozilla_accounts import MozillaAccounts
 from tecken.management.mozilla_tables import MozillaTables
 from tecken.management.mozilla_uploads import import_history
@@ -16,7 +17,7 @@ from tecken.management.mozilla_uploads import import_history
 MAX_LINES: Final = 50
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommand import."""
 
     help = "Import accounts of a site of Mozilla's Tecken, so that its build machines keep their tokens."

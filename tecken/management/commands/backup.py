@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 from django.utils import timezone
 from tqdm import tqdm
@@ -36,11 +36,12 @@ from tecken.management.backups.storage_copy import (
     stored_sources,
 )
 from tecken.management.backups.upkeep import check_all, prune
+from tecken.management.command import SiteCommand
 from tecken.management.text import size
 from tecken.storage.disk import Volume, measure
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Backup of the site, which continues to serve."""
 
     help = (

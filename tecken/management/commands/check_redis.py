@@ -6,14 +6,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from tecken.management.command import SiteCommand
 from tecken.monitoring.preflight.startup import build_report, run_preflight
 
 MARKS = {"ok": "✓", "warning": "⚠", "error": "❌", "unknown": "-"}
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Report of all checks, with the exit status of a start."""
 
     help = "Check whether the site may start: the settings and both Redis servers."

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from tecken.download import missing as missing_symbols
 from tecken.errors import Unavailable
+from tecken.management.command import SiteCommand
 from tecken.symbolication import fetched as fetched_symbols
 from tecken.symbolication.crash_dumps import retention as dump_retention
 from tecken.upload.retention import Retention
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Removal of everything that has been kept for long enough."""
 
     help = (

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from tecken.errors import TeckenError, Unavailable
 from tecken.management import configuration as text
+from tecken.management.command import SiteCommand
 from tecken.management.text import FORMS, format_time, moment
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.option import to_text
@@ -27,7 +28,7 @@ from tecken.runtimeconfig.undo import Later, plan_undo, undo
 ROLLOUT_SECONDS = 5.0
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands, one method each."""
 
     help = """List and change the options of the running site; every process applies a change within a second.

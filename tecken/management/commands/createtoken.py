@@ -8,15 +8,16 @@ from typing import Any
 
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
 from tecken.accounts.tokens import find_permissions, issue, permission_name
 from tecken.errors import InvalidInput
+from tecken.management.command import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Creation of a token, and with `--create-user` of its user."""
 
     help = "Create an API token and print only the token on standard output. It cannot be shown again."

@@ -13,7 +13,7 @@ from textwrap import fill
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 # Its import sets the current app, with which the site's code sends jobs.
 import tecken.celery  # noqa: F401
@@ -28,6 +28,7 @@ from tecken.doctor.report import (
 )
 from tecken.doctor.visitor import stop_requests
 from tecken.errors import InvalidInput
+from tecken.management.command import SiteCommand
 
 MARKS = {"ok": "✓", "warning": "⚠", "failed": "❌", "skipped": "-"}
 STYLES = {"ok": "SUCCESS", "warning": "WARNING", "failed": "ERROR", "skipped": "HTTP_INFO"}
@@ -45,12 +46,10 @@ exit status:
 """
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Report of all checks of the doctor."""
 
     help = "Check the whole site: servers, processes, proxies, and a round trip of a small debug file."
-    # Its own checks report problems of the settings.
-    requires_system_checks: list[str] = []  # noqa: RUF012 - as Django declares it
 
     def create_parser(self, *names: Any, **options: Any) -> Any:
         """Return the parser, whose epilog keeps its lines."""

@@ -11,17 +11,18 @@ from functools import partial
 from typing import Any
 
 import redis
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 # Its import sets the current app, with which jobs are sent.
 import tecken.celery  # noqa: F401
 from tecken.errors import TeckenError
 from tecken.jobs.records import Backlog, DeadLetter, backlog, records, send_again
+from tecken.management.command import SiteCommand
 from tecken.management.text import format_time
 from tecken.redisclient import services as redis_services
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands, one method each."""
 
     help = """Inspect the queues, and dead letters: jobs that run again only if you retry them.

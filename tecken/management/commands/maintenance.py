@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from tecken.errors import TeckenError
+from tecken.management.command import SiteCommand
 from tecken.management.configuration import operator
 from tecken.management.text import FORMS, duration, format_time, moment
 from tecken.runtimeconfig import current, service
@@ -22,14 +23,12 @@ CLOSED: dict[Level, str] = {
 }
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands on, off and status."""
 
     help = """Close the site, or uploads only, in every process within a second; no database is needed.
 
 With redis-cli alone: `redis-cli -n 2 set is-under-maintenance x`, and `del` ends it. All times are UTC."""
-    # Checks would need the database, which may be the reason for the maintenance.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command."""

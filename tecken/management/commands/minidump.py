@@ -12,9 +12,10 @@ from typing import Any, BinaryIO, Final, cast
 
 import orjson
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tecken.errors import TeckenError
+from tecken.management.command import SiteCommand
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.crash_dumps.services import process_here
 from tecken.symbolication.minidump.text import format_minidump
@@ -25,7 +26,7 @@ CHUNK_BYTES: Final = 256 << 10
 LONGEST_MAGIC: Final = 8
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Processing of a minidump without a web server and a worker."""
 
     help = """Process a minidump or a Linux core file in this process; no web server and no worker is needed.

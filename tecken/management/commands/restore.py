@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 from tqdm import tqdm
 
@@ -19,6 +19,7 @@ from tecken.management.backups import database_copy, restoring
 from tecken.management.backups.archive import BackupArchive, Manifest
 from tecken.management.backups.storage_copy import STORAGE, FileIndex, open_places
 from tecken.management.backups.upkeep import find_damage
+from tecken.management.command import SiteCommand
 from tecken.management.text import size
 from tecken.storage.disk import Volume, measure
 
@@ -27,7 +28,7 @@ OF_PROCESSES = ("workers", "beat", "round-trip")
 ONLY_WARNINGS = 3
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Restore of the site, whose processes are stopped."""
 
     help = (

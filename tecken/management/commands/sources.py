@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tecken.management.command import SiteCommand
 from tecken.storage.upstreams.symbolicator import convert_sources
 
 MAX_BYTES: Final = 1 << 20
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommand from-symbolicator."""
 
     help = "Convert the sources of another server to the setting SYMBOL_SOURCES."

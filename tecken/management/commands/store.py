@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tecken.management.command import SiteCommand
 from tecken.management.text import size
 from tecken.monitoring.health.measurements import ENOUGH, ESTIMATES_OF_2014, RATIOS, Sizing, compute_sizing
 from tecken.monitoring.preflight.rules import fetch_facts
@@ -20,7 +21,7 @@ from tecken.store.page_store import StoreStats, read_stats
 SCAN_SECONDS = 2.0
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands curve and stats."""
 
     help = "Print statistics of the symbol store, redis-store, or the size that it needs."

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tecken.errors import TeckenError
+from tecken.management.command import SiteCommand
 from tecken.management.text import stack_lines
 from tecken.runtimeconfig.current import options
 from tecken.symbolication import services as symbolication_services
@@ -24,7 +25,7 @@ from tecken.symbolication.service import Parts, symbolicate
 UNLIMITED = RequestLimits(jobs=sys.maxsize, frames=sys.maxsize)
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Symbolication without a web server and a worker."""
 
     help = """Symbolicate stacks in this process; no web server and no worker is needed.

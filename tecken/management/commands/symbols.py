@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 from tqdm import tqdm
@@ -28,6 +28,7 @@ from tqdm import tqdm
 from tecken.errors import BadModule, NotFound, TeckenError, Unavailable
 from tecken.management import symbols_import
 from tecken.management.blob_check import BlobCheck
+from tecken.management.command import SiteCommand
 from tecken.management.text import header_lines, symbol_lines
 from tecken.storage import services as storage_services
 from tecken.storage.models import FetchedModule, NativeName, SymbolFile
@@ -49,7 +50,7 @@ CHUNK_BYTES = 1024 * 1024
 TRIES = 2
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands add, import, show, fsck, reconvert and fetched."""
 
     help = (

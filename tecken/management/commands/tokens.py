@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -25,6 +25,7 @@ from tecken.accounts.tokens import (
     rotate,
 )
 from tecken.errors import InvalidInput
+from tecken.management.command import SiteCommand
 from tecken.management.commands.createtoken import find_user
 
 # The largest value of the column.
@@ -32,7 +33,7 @@ BIGGEST = 2**63 - 1
 STATES = ("active", "expired", "all")
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Subcommands list, revoke, extend and rotate."""
 
     help = "List, revoke, extend or rotate API tokens. `createtoken` creates one."
