@@ -90,6 +90,12 @@ class Fleet(Site):
         told = [json.loads(line) for line in self._answers.read_text().splitlines()]
         return {one["pid"]: one for one in told}
 
+    def is_paused(self) -> bool:
+        """Return whether the worker replies that it starts no jobs."""
+        with Celery(broker=self.broker, set_as_current=False) as app:
+            replies = app.control.broadcast("stats", reply=True, timeout=3, limit=1)
+        return any(stats["paused_queues"] for reply in replies for stats in reply.values())
+
     @property
     def redis_cache(self) -> RedisServer:
         return self.cache
