@@ -20,6 +20,8 @@ from tecken.jobs.keys import BEAT, WORKERS
 from tests.support.sentinel import wait_until
 from tests.system.site import ROOT, Site, end
 
+pytestmark = pytest.mark.xdist_group("beat")  # all tests share a site
+
 LATE = 60.0  # seconds, on a busy machine
 
 

@@ -28,6 +28,7 @@ PARTS = (
 )
 SAMPLES = ("tests/__init__.py", "tests/support", "tests/data")
 ENDS_WITHIN = 60.0  # seconds, on a busy machine
+GROUP = pytest.mark.xdist_group("run")  # these tests share a running checkout
 LAST_LINE = r"Stop +Ctrl-C"
 TIME = re.compile(r"\d\d:\d\d:\d\d")
 
@@ -145,6 +146,7 @@ def first(running_checkout: Path) -> Iterator[Terminal]:
         yield terminal
 
 
+@GROUP
 def test_first_start_shows_the_address_the_login_and_where_to_go(first: Terminal) -> None:
     box = re.findall(r"^  ([A-Z][a-z ]+?)  +(\S.*)$", first.text, re.MULTILINE)
     assert [title for title, _ in box] == ["Open", "Log in", "Upload", "Paste", "Log", "Stop"]
@@ -152,6 +154,7 @@ def test_first_start_shows_the_address_the_login_and_where_to_go(first: Terminal
     assert "crash_cpp_price" in first.text
 
 
+@GROUP
 def test_first_start_prints_short_lines_with_one_time_and_nothing_alarming(
     first: Terminal, running_checkout: Path
 ) -> None:
@@ -162,6 +165,7 @@ def test_first_start_prints_short_lines_with_one_time_and_nothing_alarming(
     assert "Traceback" not in log
 
 
+@GROUP
 def test_passwords_of_the_first_start_and_of_make_admin_log_in(
     first: Terminal, running_checkout: Path
 ) -> None:
@@ -188,6 +192,7 @@ def test_make_admin_without_a_database_names_the_next_step(checkout: Path) -> No
     assert "Traceback" not in done.stderr
 
 
+@GROUP
 def test_second_start_in_the_same_checkout_names_the_first(first: Terminal, running_checkout: Path) -> None:
     done = run(running_checkout, "run", f"PORT={free_port()}")
     assert done.returncode == 2
