@@ -181,8 +181,9 @@ def test_window_begins_and_ends_on_time(settings: Settings, tmp_path: Path) -> N
     settings.RUNTIME_CONFIG_WATCHER = "file"
     settings.RUNTIME_CONFIG_FILE = str(tmp_path / "config.json")
     settings.RUNTIME_CONFIG_INTERVAL_SECONDS = 0.05
+    # Two seconds: on a busy machine the watcher may not run for one.
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    end = start + timedelta(seconds=1)
+    end = start + timedelta(seconds=2)
     values: list[int] = []
     on_change("symbolicate_max_jobs", values.append)
     put(current.backend(), 1, **{f"symbolicate_max_jobs@{start.isoformat()}/{end.isoformat()}": "20"})
