@@ -32,7 +32,8 @@ GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 # The window of zlib for a gzip header.
 GZIP_WINDOW: Final = 31
-HEAD_BYTES: Final = 4096
+# The longest block of zstd and the headers before it: only a complete block can be unpacked.
+HEAD_BYTES: Final = (128 << 10) + 32
 # Seconds until a result must be there, and between two requests for it.
 DEADLINE: Final = 600.0
 PAUSE: Final = 1.0

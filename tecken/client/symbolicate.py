@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 try:
                     answer = _symbolicate(client, options, path)
                 except (Refused, OSError) as error:
-                    print_remark(f"{_name(path)}: {error}" if isinstance(error, Refused) else str(error))
+                    reason = error.strerror if isinstance(error, OSError) else error
+                    print_remark(f"{_name(path)}: {reason}")
                     status = SOME_FAILED
                 else:
                     print_lines(f"==> {_name(path)} <==\n{answer}" if has_titles else answer)
@@ -100,6 +101,8 @@ def _symbolicate(client: httpx.Client, options: argparse.Namespace, path: Path) 
             return format_minidump(report, site=options.url, all_threads=options.all_threads).rstrip("\n")
         file.seek(0)
         content = file.read(MAX_BYTES + 1)
+    if not content:
+        raise Refused("the file is empty")
     if len(content) > MAX_BYTES:
         raise Refused(f"larger than {MAX_BYTES} bytes: send a text with the stacks and the modules only")
     return _symbolicate_text(

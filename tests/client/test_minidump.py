@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 import zstandard
 
 from tecken.client import __version__, minidump, symbolicate
-from tecken.client.minidump import find_encoding
+from tecken.client.minidump import HEAD_BYTES, find_encoding
 from tecken.client.symbolicate import DONE, SOME_FAILED, TEMPORARY, USAGE, main
 from tecken.settings import BASE_DIR
 from tests.client.server import Reply, SymbolServer
@@ -74,6 +75,15 @@ def test_compressed_minidump_is_sent_as_it_is(
     request = server.only(POST)
     assert request.headers["Content-Encoding"] == encoding
     assert request.body == packed
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_compressed_minidump_is_recognized_by_its_first_block(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    # Nothing in a block of zstd can be read before its end, and this one is as long as a block may be.
+    content = pack(DUMP + random.Random(0).randbytes(300_000))
+    assert find_encoding(content[:HEAD_BYTES]) == encoding
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])

@@ -76,7 +76,14 @@ def test_refused_report_is_status_1_and_the_others_are_printed(
 
 def test_file_that_cannot_be_read_is_status_1(server: SymbolServer, tmp_path: Path, capsys: Output) -> None:
     assert main([str(tmp_path / "none.txt")]) == SOME_FAILED
-    assert "No such file or directory" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("none.txt: No such file or directory\n")
+
+
+def test_empty_file_is_not_sent(server: SymbolServer, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "crash.dmp").write_bytes(b"")
+    assert main([str(tmp_path / "crash.dmp")]) == SOME_FAILED
+    assert capsys.readouterr().err == f"tecken-symbolicate: {tmp_path / 'crash.dmp'}: the file is empty\n"
+    assert server.requests == {}
 
 
 def test_file_that_is_too_large_is_not_sent(

@@ -55,7 +55,11 @@ def test_minidump_compressed_or_on_standard_input_is_read(
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "the file is empty"), (b"text", "too short"), (b"\x1f\x8b\x08", "gzip data ends early")],
+    [
+        (b"", "the file is empty"),
+        (b"text", "does not begin with MDMP"),
+        (b"\x1f\x8b\x08", "gzip data ends early"),
+    ],
     ids=["empty", "text", "cut"],
 )
 def test_minidump_that_cannot_be_read_is_an_error(

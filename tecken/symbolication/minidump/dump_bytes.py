@@ -46,13 +46,14 @@ class DumpBytes:
 
     def _header(self) -> tuple[int, int, int]:
         """Return the number of streams, the offset of the directory, and when the dump was written."""
-        if len(self.data) < _HEADER.size:
-            raise Malformed("file is too short for a minidump")
-        magic, version, count, directory, _, time_stamp, _ = _HEADER.unpack_from(self.data)
+        magic = bytes(self.data[:4])
         if magic == b"PMDM":
             raise Malformed("minidump is big-endian; only little-endian minidumps are supported")
         if magic != b"MDMP":
             raise Malformed("file is not a minidump: it does not begin with MDMP")
+        if len(self.data) < _HEADER.size:
+            raise Malformed("file is too short for a minidump")
+        _, version, count, directory, _, time_stamp, _ = _HEADER.unpack_from(self.data)
         if version & 0xFFFF != _VERSION:
             raise Malformed(
                 f"minidump has the version {version & 0xFFFF:#x}; only {_VERSION:#x} is supported"
@@ -62,7 +63,9 @@ class DumpBytes:
     def part(self, size: int, rva: int) -> memoryview:
         """Return bytes at an offset. Raises Malformed if the file ends before them."""
         if rva + size > len(self.data):
-            raise Malformed(f"{size} bytes at offset {rva:#x} are past the end of the file")
+            raise Malformed(
+                f"{size} bytes at offset {rva:#x} are past the end of the file, which is cut short or damaged"
+            )
         return self.data[rva : rva + size]
 
     def part_or_empty(self, size: int, rva: int) -> memoryview:

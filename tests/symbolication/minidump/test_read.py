@@ -71,7 +71,8 @@ def test_read_minidump_takes_any_kind_of_memory() -> None:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (b"", "too short"),
+        (b"", "does not begin with MDMP"),
+        (b"a text", "does not begin with MDMP"),
         (b"MDMP", "too short"),
         (b"\x7fELF".ljust(100, b"\0"), "does not begin with MDMP"),
         (b"PMDM".ljust(100, b"\0"), "big-endian"),
@@ -222,8 +223,9 @@ def test_dump_that_is_cut_anywhere_is_read_or_refused_as_malformed(name: str) ->
         except Malformed as error:
             causes.add(re.sub("[0-9][0-9a-fx]*", "N", str(error)))
     assert causes == {
+        "file is not a minidump: it does not begin with MDMP",
         "file is too short for a minidump",
-        "N bytes at offset N are past the end of the file",
+        "N bytes at offset N are past the end of the file, which is cut short or damaged",
     }
 
 
