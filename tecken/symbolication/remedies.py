@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 LONGEST_ARGUMENT: Final = 100
+# Names of the kernel's code in each process of Linux, which is in no file.
+VDSO: Final = ("linux-gate.so", "linux-gate.so.1", "linux-vdso.so.1")
 # Parts of reasons that `tecken.symbolication.conversion`, `tecken.storage` and `tecken.symbols` write. The
 # tests make these errors happen, so that a reason cannot be reworded unnoticed.
 OTHER_BUILD: Final = ("of another build", " file that it has sent has the ")
@@ -94,6 +96,8 @@ def _remedies_of_names(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
         part = "id" if facts.debug_file else "name"
         text = f"The text does not have its debug {part}; read it from the file, and add it to the text"
         yield Remedy(f"no {part}", text, f"tecken-upload check {_argument(facts.debug_file)}")
+    elif facts.debug_file in VDSO:
+        yield Remedy("kernel's code", "The kernel maps it into each process; stacks seldom need its symbols")
     if facts.problem == "BadModule":
         yield Remedy("no module", f"No module can have this name and id ({facts.reason}); correct the text")
 

@@ -78,6 +78,20 @@ def test_minidump_that_is_opened_as_a_report_is_processed(nobody: Tab) -> None:
 def test_dropped_text_is_read_into_the_field(nobody: Tab) -> None:
     page = drop(nobody, "crash.txt", b"libfoo.so 0x10")
     expect(page.get_by_label("A crash report")).to_have_value("libfoo.so 0x10")
+    expect(page.get_by_label("A crash report")).to_be_focused()
+    expect(page.get_by_role("status")).to_contain_text("crash.txt is a text")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "crash.dmp is empty."), (b"MZ\x90\0\3", "crash.dmp is not a minidump or core file.")],
+)
+def test_file_that_cannot_be_a_dump_is_not_sent(nobody: Tab, content: bytes, reason: str) -> None:
+    nobody.open("/symbolicate/")
+    file = {"name": "crash.dmp", "mimeType": "application/octet-stream", "buffer": content}
+    nobody.page.get_by_label("A minidump").set_input_files(file)
+    nobody.page.get_by_role("button", name="Process").click()
+    expect(nobody.page.get_by_role("status")).to_have_text(reason)
 
 
 def test_result_is_copied_and_saved(nobody: Tab) -> None:

@@ -51,6 +51,7 @@ SEARCHED: dict[str, Any] = {"results": frozenset({"absent"}), "was_uploaded": Fa
     ("known", "cause", "help_"),
     [
         (SEARCHED, "never uploaded", UPLOAD),
+        ({**SEARCHED, "debug_file": "linux-gate.so"}, "kernel's code", ""),
         ({"was_uploaded": False}, "never uploaded", UPLOAD),
         ({"results": frozenset({"absent"})}, "absent", UPLOAD),
         ({**SEARCHED, "was_uploaded": True}, "removed", UPLOAD),

@@ -1,6 +1,6 @@
 "use strict";
-// Minidumps and core files by hand: the file is sent with the progress of its bytes. Any other file that is
-// dropped or opened is read into the field for texts.
+// Minidumps and core files by hand: the file is sent with the progress of its bytes. A text is read into the
+// field for texts. Any other file is refused before it is sent.
 
 const form = document.getElementById("minidump-form");
 // The first bytes of a minidump, of a file in gzip or zstd, and of an ELF file whose type is 4: a core.
@@ -39,15 +39,19 @@ if (form) {
   };
 
   const take = async (file) => {
+    if (!file.size) return stop(`${file.name} is empty.`);
     const head = [...new Uint8Array(await file.slice(0, START_BYTES).arrayBuffer())];
     const start = head.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    if (!texts || START.test(start)) send(file);
-    else texts.value = await file.text();
+    if (START.test(start)) return send(file);
+    if (!texts || head.includes(0)) return stop(`${file.name} is not a minidump or core file.`);
+    texts.value = await file.text();
+    texts.focus();
+    return stop(`${file.name} is a text, and is in the field for texts now.`);
   };
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(field.files[0]);
+    take(field.files[0]);
   });
   // Before the listener that reads every file as a text.
   document.querySelector("input[data-into]")?.addEventListener("change", (event) => {
