@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tecken.errors import Malformed, Pending, Unavailable
+from tecken.errors import Malformed, Unavailable
 from tecken.runtimeconfig.current import options
 from tecken.symbolication.crash_reports.parsed_report import ReportModule
 from tecken.symbolication.minidump.report_values import Json
@@ -133,9 +133,6 @@ def _stack_rows(thread: ReportedThread, names: dict[str, str]) -> Iterator[Stack
 
 
 def _module_use(module: ReportedModule) -> ModuleUse:
-    problem = PROBLEMS.get(module.state, "")
-    if module.state == "unavailable" and Pending.wire_name in module.reason:
-        problem = Pending.wire_name
     names = ReportModule(module.debug_file or module.name, module.debug_id)
     return ModuleUse(
         module=names,
@@ -145,7 +142,7 @@ def _module_use(module: ReportedModule) -> ModuleUse:
         bytes=0,
         parsed=0.0,
         explain=module.explanation,
-        problem=problem,
+        problem=PROBLEMS.get(module.state, ""),
         reason=module.reason,
     )
 

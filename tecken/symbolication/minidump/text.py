@@ -141,7 +141,7 @@ def _format_modules(summary: DumpSummary, site: str, *, all_modules: bool) -> It
     if site and states & UPLOADABLE:
         yield f"  Upload missing symbols, then send the dump again: tecken-upload --url {site} FILE"
     elif "unavailable" in states:
-        yield "  Some symbols could not be looked up: send the dump again"
+        yield f"  Some symbols could not be looked up: {'send' if site else 'process'} the dump again"
     if unused and not all_modules:
         plural = "s have" if len(unused) > 1 else " has"
         yield f"  {len(unused)} other module{plural} no frames"

@@ -79,9 +79,10 @@ def test_text_of_all_threads_has_their_frames_and_every_module() -> None:
 def test_text_of_unavailable_symbols_asks_for_the_dump_again() -> None:
     report = crash_report()
     report["modules"][1] |= {"symbols": "unavailable", "symbols_reason": "a source did not answer"}
-    lines = format_minidump(report).splitlines()
-    assert "              a source did not answer" in lines
-    assert "  Some symbols could not be looked up: send the dump again" in lines
+    text = format_minidump(report, site="https://symbols.example.com")
+    assert "\n              a source did not answer\n" in text
+    assert "\n  Some symbols could not be looked up: send the dump again\n" in text
+    assert "could not be looked up: process the dump again" in format_minidump(report)
 
 
 def test_text_without_a_site_has_no_command() -> None:
