@@ -16,6 +16,7 @@ from tecken.symbolication.minidump.report_values import (
     read_objects,
     read_text,
 )
+from tecken.symbolication.minidump.reported_crash import read_crash_lines
 from tecken.symbolication.minidump.reported_threads import SummaryLimits, read_threads
 from tecken.symbolication.minidump.summary import STATES, UNUSED, DumpSummary, ReportedModule
 
@@ -44,6 +45,7 @@ def summarize(report: Json, limits: SummaryLimits = LIMITS) -> DumpSummary:
         modules_left_out=max(0, len(modules) - limits.modules),
         remarks=tuple(_read_remarks(report)),
         annotations=tuple(islice(_read_annotations(read_object(report, "crashpad")), MAX_ANNOTATIONS)),
+        crash_lines=tuple(read_crash_lines(crash)),
     )
 
 

@@ -83,7 +83,8 @@ class ReportedModule(NamedTuple):
 class DumpSummary(NamedTuple):
     """Summary of a report. `threads_left_out` and `modules_left_out` are those beyond the limits.
 
-    `annotations` are names and values that the program has set for crash reports.
+    `annotations` are names and values that the program has set for crash reports, and `crash_lines` titles
+    and texts about the instruction of the crash.
     """
 
     reason: str
@@ -98,6 +99,7 @@ class DumpSummary(NamedTuple):
     modules_left_out: int
     remarks: tuple[str, ...]
     annotations: tuple[tuple[str, str], ...]
+    crash_lines: tuple[tuple[str, str], ...] = ()
 
     @property
     def first_frame(self) -> ReportedFrame | None:

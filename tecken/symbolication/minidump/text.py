@@ -55,7 +55,8 @@ def format_summary(summary: DumpSummary, *, site: str = "", all_threads: bool = 
 def _format_crash(summary: DumpSummary) -> Iterator[str]:
     yield describe_crash(summary)
     reason = " at ".join(filter(None, (summary.reason, summary.address)))
-    rows = (("Crash reason", reason), ("Assertion", summary.assertion), *summary.facts)
+    rows = (("Crash reason", reason), ("Assertion", summary.assertion), *summary.crash_lines)
+    rows += summary.facts
     rows += tuple(("Note", remark) for remark in summary.remarks)
     lines = [f"{title + ':':13} {text}" for title, text in rows if text]
     yield from ("", *lines) if lines else ()

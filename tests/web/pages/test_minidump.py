@@ -119,6 +119,21 @@ def test_result_is_a_sentence_then_threads_and_modules(client: Client) -> None:
     assert "Refresh" not in client.get(f"/symbolicate/minidump/{dump_id}/")
 
 
+def test_result_has_the_instruction_of_the_crash_and_what_it_used(client: Client) -> None:
+    report = crash_report()
+    report["crash_info"] |= {
+        "instruction": "mov rax, qword [rdi + 0x18]",
+        "memory_accesses": [{"address": "0x0000000000000018", "size": 8, "access_type": "read"}],
+        "adjusted_address": {"kind": "null-pointer", "offset": "0x0000000000000018"},
+        "crash_inconsistencies": ["<b>"],
+    }
+    page = show_report(client, report)
+    assert "<dt>Instruction</dt><dd><code>mov rax, qword [rdi + 0x18]</code></dd>" in page
+    assert "<dt>Memory</dt><dd><bdi>8 bytes at 0x18 read</bdi></dd>" in page
+    assert "<dt>Real address</dt><dd><bdi>null pointer with offset 24</bdi></dd>" in page
+    assert "<dt>Inconsistent</dt><dd><bdi>&lt;b&gt;</bdi></dd>" in page
+
+
 def test_result_with_unavailable_symbols_asks_for_the_dump_again(client: Client) -> None:
     report = crash_report()
     report["modules"][1] |= {"symbols": "unavailable", "symbols_reason": "a source did not answer"}
