@@ -4,7 +4,7 @@
 
 The dumps are mutations of the synthetic ones of the tests, with core files among them, and of files: flipped
 bits, bytes, words of zeros and ones, copies, and dumps that are cut. Call frame information is chosen at
-random, too, and some is broken.
+random, too, and some is broken. Half of the instructions of crashes are random bytes.
 Each dump must be read or refused as Malformed, within --milliseconds of CPU time and --megabytes of memory.
 `frames` is their number in all reports, `slowest` is in milliseconds, `memory` is what the process grew by
 in MiB.
@@ -24,13 +24,14 @@ from typing import NamedTuple
 
 from bench import rig
 from tecken.errors import Malformed
+from tecken.symbolication.minidump.crash_analysis import load_disassembler
 from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
 from tecken.symbolication.minidump.read import read_dump
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.unwind import walk
 from tecken.symbols.lookup import Frame, Inline
 from tests.support.broken_files import mutate
-from tests.support.minidump_samples import CORES, SAMPLES
+from tests.support.minidump_samples import CORES, INSTRUCTION, SAMPLES
 
 MIB = 1 << 20
 CFI = (
@@ -113,6 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     seeds = {name: write() for name, write in (SAMPLES | CORES).items()}
     seeds |= {path.name: path.read_bytes() for path in options.files}
+    load_disassembler()
     limit_memory(options.megabytes)
     chance = random.Random(options.seed)
     rows, failures = [], Counter[str]()
@@ -136,7 +138,7 @@ def run(content: bytes, chance: random.Random, count: int, seconds: float) -> Re
     slowest = 0.0
     failures = Counter[str]()
     for _ in range(count):
-        mutant = mutate(content, chance)
+        mutant = mutate(mutate_instruction(content, chance), chance)
         started = time.process_time()
         try:
             frames += process(mutant, chance)
@@ -150,6 +152,12 @@ def run(content: bytes, chance: random.Random, count: int, seconds: float) -> Re
         if took > seconds:
             failures[f"took more than {seconds} s"] += 1
     return Result(read, refused, frames, slowest, failures)
+
+
+def mutate_instruction(content: bytes, chance: random.Random) -> bytes:
+    """Return a dump with other bytes at the instruction pointer, or the same dump."""
+    size = chance.choice((0, 0, 1, 2, 4, len(INSTRUCTION)))
+    return content.replace(INSTRUCTION, chance.randbytes(size) + INSTRUCTION[size:])
 
 
 def process(content: bytes, chance: random.Random) -> int:

@@ -39,6 +39,9 @@ from tests.support.minidumps import (
     x86_context,
 )
 
+# mov rax, qword [rdi + 0x8], and what follows up to the length of the longest instruction.
+INSTRUCTION: Final = bytes.fromhex("488b4708").ljust(15, b"\x90")
+MEMORY_INFO: Final = 16
 BUILD_ID: Final = "b5381a457906d279073822a5ceb24c4bfef94ddb"
 DEBUG_ID: Final = "5A9832E5287241C1838ED98914E9B7FF1"
 UUID_ID: Final = "EF1091E381DA369B9039EA1591D07E0B0"
@@ -123,6 +126,20 @@ def windows_full() -> bytes:
     return dump.content()
 
 
+def windows_code() -> bytes:
+    """Return a dump of x86-64 with the instruction of its crash, the mapped memory, and a flipped pointer."""
+    dump = DumpWriter(WINDOWS)
+    stack = dump.memory(0x7FFD_0000, words(8, *range(8)))
+    dump.memory(0x40_0100, INSTRUCTION)
+    registers = {"rip": 0x40_0100, "rsp": 0x7FFD_0000, "rdi": 0x4000_0000_7FFD_0000}
+    context = dump.thread(1, amd64_context(**registers), stack)
+    dump.exception(1, 0xC000_0005, parameters=(0, (1 << 64) - 1), context=context)
+    pages = ((0x40_0000, 0x1000, 0x20), (0x7FFC_F000, 0x1000, 0x01), (0x7FFD_0000, 0x2000, 0x04))
+    records = [pack("<QQIIQIIII", base, base, 4, 0, size, 0x1000, kind, 0, 0) for base, size, kind in pages]
+    dump.stream(MEMORY_INFO, pack("<IIQ", 16, 48, len(records)) + b"".join(records))
+    return dump.content()
+
+
 def macos() -> bytes:
     """Return a dump of ARM64 with Crashpad's annotations, and with messages of crashed libraries."""
     dump = DumpWriter(MACOS, ARM64, (11, 6, 7), "20G630")
@@ -185,6 +202,7 @@ def core_arm() -> bytes:
 
 
 SAMPLES: Final[dict[str, Callable[[], bytes]]] = {
-    function.__name__: function for function in (linux, windows, windows_full, macos, ios, android)
+    function.__name__: function
+    for function in (linux, windows, windows_full, windows_code, macos, ios, android)
 }
 CORES: Final[dict[str, Callable[[], bytes]]] = {"core": core, "core_arm": core_arm}
