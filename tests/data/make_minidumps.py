@@ -30,6 +30,7 @@ FLAGS = [
     f"-ffile-prefix-map={SOURCES}=/build/minidumps",
 ]  # fmt: skip
 WAYS = ["write-null", "jump-null", "overflow", "deep", "smash", "abort", "divide", "trap"]
+WILD_WAYS = ["wild-write", "wild-call", "flip-read", "null-member"]
 RUST_WAYS = ["panic", "read"]
 
 
@@ -80,6 +81,7 @@ def main() -> int:
     BUILD.mkdir(parents=True)
     for target in TARGETS:
         make_cpp(target, options.breakpad.resolve(), options.dump_syms)
+    make_wild(options.dump_syms)
     make_rust(options.dump_syms)
     for processor, triplet in EMULATED.items():
         make_emulated(processor, triplet, options.dump_syms)
@@ -99,6 +101,15 @@ def make_cpp(target: Target, breakpad: Path, dump_syms: str) -> None:
     run(target.compiler, *FLAGS, *target.options, "-shared", "-fPIC", *includes, "-o", handler, *sources)
     for way in WAYS:
         crash(program, way, handler, f"{target.name}-{way}")
+    write_symbols(program, dump_syms)
+
+
+def make_wild(dump_syms: str) -> None:
+    """Write the dumps of the program with wrong pointers, on x86-64, whose code is disassembled."""
+    program = BUILD / "wild"
+    run("g++", *FLAGS, "-o", program, SOURCES / "wild.cc")
+    for way in WILD_WAYS:
+        crash(program, way, BUILD / "handler-amd64.so", f"amd64-{way}")
     write_symbols(program, dump_syms)
 
 

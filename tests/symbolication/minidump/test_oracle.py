@@ -52,6 +52,20 @@ def test_expected_report_is_what_stackwalk_prints_here(name: str, tmp_path: Path
     assert list(differences(comparable(theirs), expected()[name])) == []
 
 
+def test_expected_reports_cover_every_finding_about_a_crash() -> None:
+    crashes = [report["crash"] for report in expected().values()]
+    accesses = [access for crash in crashes for access in crash["memory_accesses"] or ()]
+    flips = [flip for crash in crashes for flip in crash["possible_bit_flips"] or ()]
+
+    kinds = {crash["adjusted_address"]["kind"] for crash in crashes if crash["adjusted_address"]}
+    assert kinds == {"null-pointer", "non-canonical"}
+    assert {access["access_type"] for access in accesses} == {"read", "write", "readwrite"}
+    assert any(access.get("is_likely_guard_page") for access in accesses)
+    assert any(crash["instruction_pointer_update"] for crash in crashes)
+    assert {flip["details"]["was_non_canonical"] for flip in flips} == {True, False}
+    assert {flip["source_register"] for flip in flips} == {None, "rdi"}
+
+
 def test_expected_reports_cover_every_way_to_find_a_frame() -> None:
     threads = [thread for report in expected().values() for thread in report["threads"]]
 
