@@ -42,15 +42,7 @@ def read_crash_lines(crash: Json) -> Iterator[tuple[str, str]]:
         yield "Memory", text
     if address := _describe_adjusted(read_object(crash, "adjusted_address")):
         yield "Real address", address
-    flips = [
-        flip for flip in read_objects(crash, "possible_bit_flips") if _confidence(flip) >= LEAST_CONFIDENCE
-    ]
-    for flip in sorted(flips, key=_confidence, reverse=True)[:MAX_ITEMS]:
-        if address := read_text(flip, "address"):
-            value = read_text(flip, "source_register")
-            role = f"value of {value}" if value else "address"
-            text = f"{shorten(address)} may be the right {role} (confidence {_confidence(flip):.0%})"
-            yield "Bit flip", text
+    yield from (("Bit flip", text) for text in _describe_flips(crash))
     for name in read_list(crash, "crash_inconsistencies")[:MAX_ITEMS]:
         yield "Inconsistent", INCONSISTENCIES.get(str(name), clean(name))
 
@@ -73,6 +65,17 @@ def _describe_adjusted(adjusted: Json) -> str:
     except ValueError:
         return ""
     return f"null pointer with offset {offset}" if offset else "null pointer"
+
+
+def _describe_flips(crash: Json) -> Iterator[str]:
+    """Yield the likely flips, the most likely one first. An address is most often that in a register, too."""
+    flips = {read_text(flip, "address"): flip for flip in read_objects(crash, "possible_bit_flips")}
+    likely = [flip for address, flip in flips.items() if address and _confidence(flip) >= LEAST_CONFIDENCE]
+    for flip in sorted(likely, key=_confidence, reverse=True)[:MAX_ITEMS]:
+        register = read_text(flip, "source_register")
+        role = f"value of {register}" if register else "address"
+        address = shorten(read_text(flip, "address"))
+        yield f"{address} may be the right {role} (confidence {_confidence(flip):.0%})"
 
 
 def _confidence(flip: Json) -> float:

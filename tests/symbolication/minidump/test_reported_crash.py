@@ -77,6 +77,7 @@ def test_likely_bit_flips_are_shown_and_the_most_likely_first() -> None:
     flips = [
         {"address": "0x0000000000000000", "source_register": None, "confidence": 0.4375},
         {"address": "0x0000000000001000", "source_register": None, "confidence": 0.625},
+        {"address": "0x00007f0012345000", "source_register": None, "confidence": 0.925},
         {"address": "0x00007f0012345000", "source_register": "rdi", "confidence": 0.925},
     ]
 
@@ -103,7 +104,7 @@ def test_values_of_any_type_are_left_out(value: object) -> None:
 
 
 def test_lists_have_a_bound() -> None:
-    many = [{"address": "0x10", "confidence": 0.9}] * 50
+    many = [{"address": f"0x{number:x}", "confidence": 0.9} for number in range(1, 51)]
 
     found = lines(memory_accesses=many, possible_bit_flips=many, crash_inconsistencies=["x"] * 50)
 
