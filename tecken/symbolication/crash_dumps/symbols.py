@@ -69,6 +69,7 @@ class LoadedSymbols:
         self._names = names
         self._keys: dict[int, ObjectId | BadModule | Unavailable] = {}
         self._outcomes: dict[ObjectId, Outcome] = {}
+        self._in_frames: set[ObjectId] = set()
         self.trace = Trace()
 
     def prepare(self, modules: Sequence[int]) -> None:
@@ -110,6 +111,8 @@ class LoadedSymbols:
     def frames(self, places: Sequence[ModulePlace]) -> list[Frame | None]:
         """Return the frame of each place."""
         fragments = self._render(V5(), places)
+        keys = [self._keys[place.module] for place in places]
+        self._in_frames.update(key for key in keys if isinstance(key, ObjectId))
         return [
             None if fragment is None else _frame(place.offset, orjson.loads(b"{" + fragment))
             for place, fragment in zip(places, fragments, strict=True)
@@ -120,11 +123,14 @@ class LoadedSymbols:
         return [self._state(index) for index in range(len(self._names))]
 
     def absent_modules(self) -> list[ObjectId]:
-        """Return the modules that no source has."""
+        """Return the modules of frames that no source has.
+
+        Others were loaded in advance, or for a word of a stack: their symbols would change nothing.
+        """
         return [
             module
             for module, outcome in self._outcomes.items()
-            if isinstance(outcome, Missing) and outcome.kind == "absent"
+            if module in self._in_frames and isinstance(outcome, Missing) and outcome.kind == "absent"
         ]
 
     def convert_and_wait(

@@ -134,6 +134,15 @@ def test_module_without_symbols_has_a_state_and_no_frames(
     assert len(queue.asked) == 1
 
 
+def test_module_without_frames_is_not_among_the_absent_ones(queue: Queue) -> None:
+    queue.results |= {CPP: Missing("absent", "nowhere"), RUST: Missing("absent", "nowhere")}
+    symbols = opened(queue, names(CPP), names(RUST))
+    symbols.prepare([0, 1])
+    assert symbols.are_functions([ModulePlace(0, 0x10)]) == [None]
+    assert symbols.frames([ModulePlace(1, 0x10)]) == [None]
+    assert symbols.absent_modules() == [RUST]
+
+
 def test_more_cold_modules_than_allowed_are_unavailable(queue: Queue) -> None:
     several = [ObjectId(f"lib{n}.so", C.debug_id) for n in range(5)]
     for module in several:
