@@ -73,7 +73,6 @@ ADDED_MODULES = {
     "minidumps: reader, contexts, reasons, unwinding, report, process, queue, endpoint, page, command": 45,
     "summaries of minidumps: values of any type, threads, and the rest of a report": 3,
     "core files: reader, ELF files in them, and the first bytes of dumps": 3,
-    "analysis of crashes: findings, protections, itself, code, its text, bit flips, contradictions": 7,
     "commands without system checks": 1,
     "analysis of crashes: findings, protections, itself, code, its text, bit flips, contradictions, lines": 8,
 }

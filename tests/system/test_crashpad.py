@@ -56,6 +56,16 @@ def report(site: Site, dump_id: str) -> Any:
     return httpx.get(url, timeout=60).json()
 
 
+def parts(report: Any) -> Any:
+    """Return the parts of a report that must be equal, without the analysis of the instruction.
+
+    The signal meets any instruction of Chromium, and docs/minidumps.md lists some that differ.
+    """
+    found = comparable(report)
+    crash = {key: found["crash"][key] for key in ("type", "address", "crashing_thread")}
+    return orjson.loads(orjson.dumps({**found, "crash": crash}))
+
+
 @pytest.mark.parametrize("arguments", [(), ("--no-upload-gzip",)], ids=["gzip", "plain"])
 def test_crash_of_chromium_is_sent_and_reported(
     chromium_dump: bytes, database: CrashpadDatabase, site: Site, tmp_path: Path, arguments: tuple[str, ...]
@@ -72,8 +82,7 @@ def test_crash_of_chromium_is_sent_and_reported(
     assert crashpad["modules"][0]["annotation_objects"]["ptype"] == "browser"
     if program := find_stackwalk():
         theirs = run_stackwalk(program, chromium_dump, tmp_path)
-        ours = orjson.loads(orjson.dumps(comparable(found)))
-        assert list(differences(ours, comparable(theirs))) == []
+        assert list(differences(parts(found), parts(theirs))) == []
 
 
 def test_many_reports_of_one_handler_are_all_sent(database: CrashpadDatabase, site: Site) -> None:
