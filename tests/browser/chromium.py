@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    expect,
     sync_playwright,
 )
 
@@ -90,6 +92,22 @@ class Tab:
             found += [f"{screen}, {scheme}: {barrier}" for barrier in self.barriers(impacts)]
             found += [f"{screen}, {scheme}: {wide} pixels beside the screen"] if wide > 0 else []
         return found
+
+    def copy(self, name: str = "Copy") -> str:
+        """Click the button, twice, and return what it copied. It says so for a moment."""
+        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        # On a busy machine the moment can be over before it is seen, so that the page's clock stands still.
+        self.page.clock.install()
+        self.page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
+        button = self.page.get_by_role("button", name=name)
+        copied = self.page.get_by_role("button", name="Copied")
+        button.click()
+        expect(copied).to_be_visible()
+        copied.click()
+        self.page.clock.run_for(2000)
+        expect(button).to_be_visible()
+        self.page.clock.resume()
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
 
     def sideways(self) -> int:
         """How many pixels are beside the screen."""

@@ -12,7 +12,8 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   const source = document.getElementById(button.dataset.copy);
   navigator.clipboard.writeText(source.value ?? source.textContent).then(() => {
-    const label = button.textContent;
+    // A second click finds "Copied" there.
+    const label = button.dataset.label ??= button.textContent;
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = label; }, 1500);
   });
