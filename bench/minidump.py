@@ -1,8 +1,8 @@
 """Minidumps beside minidump-stackwalk, in one run: `python -m bench.minidump --data DIR`.
 
-DIR has symbol files as <debug file>/<DEBUG ID>/<name>.sym: a large module, and ten or more small ones. The
-dumps are synthetic (`bench.minidump_dumps`): "crash" has 10 threads, "many" has 100, each with 30 frames,
-half of them in the large module.
+DIR has symbol files as <debug file>/<DEBUG ID>/<name>.sym: a large module, which `bench.joined_symbols` can
+make of several, and ten or more small ones. The dumps are synthetic (`bench.minidump_dumps`): "crash" has 10
+threads, "many" has 100, each with 30 frames, half of them in the large module.
 
 minidump-stackwalk reads the same files; they are in the cache of the system. Ours is a process like a
 worker's, with everything warm: page files are made, pages are in redis-store, and the first dump is not
@@ -31,6 +31,7 @@ import orjson
 
 from bench import rig
 from bench.minidump_dumps import make_dump
+from tecken.symbols.source_paths import clean
 from tests.oracle.minidumps import differences, find_stackwalk
 
 THREADS = {"crash": 10, "many": 100}
@@ -107,6 +108,10 @@ def report(name: str, dump: Path, program: str, options: argparse.Namespace, wal
 
 def check(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """Exit unless both reports have the same frames, and all that the dump was made of."""
+    for thread in theirs["threads"]:
+        for frame in thread["frames"]:
+            for place in (frame, *(frame["inlines"] or ())):
+                place["file"] = place["file"] and clean(place["file"])
     found = list(differences(ours["threads"], theirs["threads"]))
     keys = ("trust", "offset", "module", "function", "file", "line", "inlines")
     found = [line for line in found if any(f"/{key}" in line for key in keys)]
@@ -199,8 +204,9 @@ def watched_children() -> Iterator[list[float]]:
     def watch() -> None:
         while not over.wait(0.002):
             for task in Path("/proc/self/task").iterdir():
-                for child in (task / "children").read_text().split():
-                    with suppress(OSError, IndexError):
+                # Threads and children end at any time.
+                with suppress(OSError, IndexError):
+                    for child in (task / "children").read_text().split():
                         status = Path("/proc", child, "status").read_text()
                         if "Name:\tpython" in status:
                             peak[0] = max(peak[0], int(status.split("VmHWM:")[1].split()[0]) / MIB)
