@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from tecken.symbolication.minidump.report_values import (
@@ -40,8 +41,7 @@ def read_crash_lines(crash: Json) -> Iterator[tuple[str, str]]:
     accesses = read_objects(crash, "memory_accesses")[:MAX_ITEMS]
     if text := ", ".join(filter(None, map(_describe_access, accesses))):
         yield "Memory", text
-    if address := _describe_adjusted(read_object(crash, "adjusted_address")):
-        yield "Real address", address
+    yield from _describe_adjusted(read_object(crash, "adjusted_address"))
     yield from (("Bit flip", text) for text in _describe_flips(crash))
     for name in read_list(crash, "crash_inconsistencies")[:MAX_ITEMS]:
         yield "Inconsistent", INCONSISTENCIES.get(str(name), clean(name))
@@ -57,14 +57,14 @@ def _describe_access(access: Json) -> str:
     return f"{extent}at {shorten(address)} {use}{guard}"
 
 
-def _describe_adjusted(adjusted: Json) -> str:
+def _describe_adjusted(adjusted: Json) -> Iterator[tuple[str, str]]:
     if read_text(adjusted, "kind") == "non-canonical":
-        return f"{shorten(read_text(adjusted, 'address'))}, which no program can use (not canonical)"
-    try:
+        address = shorten(read_text(adjusted, "address"))
+        yield "Real address", f"{address}, which no program can use (not canonical)"
+        return
+    with suppress(ValueError):
         offset = int(read_text(adjusted, "offset"), 16)
-    except ValueError:
-        return ""
-    return f"null pointer with offset {offset}" if offset else "null pointer"
+        yield "Address", f"null pointer with offset {offset}" if offset else "null pointer"
 
 
 def _describe_flips(crash: Json) -> Iterator[str]:

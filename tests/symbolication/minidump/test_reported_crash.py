@@ -27,7 +27,7 @@ def test_member_of_a_null_pointer_has_its_instruction_memory_and_offset() -> Non
     assert lines() == [
         ("Instruction", "mov rax, qword [rdi + 0x18]"),
         ("Memory", "8 bytes at 0x18 read"),
-        ("Real address", "null pointer with offset 24"),
+        ("Address", "null pointer with offset 24"),
     ]
 
 
@@ -38,7 +38,7 @@ def test_text_has_the_lines_after_the_reason() -> None:
         "Crash reason: SIGSEGV / SEGV_MAPERR at 0x0000000000000018",
         "Instruction:  mov rax, qword [rdi + 0x18]",
         "Memory:       8 bytes at 0x18 read",
-        "Real address: null pointer with offset 24",
+        "Address:      null pointer with offset 24",
     ]
 
 
@@ -60,17 +60,18 @@ def test_access_has_its_size_address_and_use(access: dict[str, object], text: st
 
 
 @pytest.mark.parametrize(
-    ("adjusted", "text"),
+    ("adjusted", "title", "text"),
     [
-        ({"kind": "null-pointer", "offset": "0x0000000000000000"}, "null pointer"),
+        ({"kind": "null-pointer", "offset": "0x0000000000000000"}, "Address", "null pointer"),
         (
             {"kind": "non-canonical", "address": "0x4141414141414149"},
+            "Real address",
             "0x4141414141414149, which no program can use (not canonical)",
         ),
     ],
 )
-def test_adjusted_address_has_its_meaning(adjusted: dict[str, str], text: str) -> None:
-    assert ("Real address", text) in lines(adjusted_address=adjusted)
+def test_adjusted_address_has_its_meaning(adjusted: dict[str, str], title: str, text: str) -> None:
+    assert (title, text) in lines(adjusted_address=adjusted)
 
 
 def test_likely_bit_flips_are_shown_and_the_most_likely_first() -> None:

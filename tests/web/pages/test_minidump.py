@@ -130,7 +130,7 @@ def test_result_has_the_instruction_of_the_crash_and_what_it_used(client: Client
     page = show_report(client, report)
     assert "<dt>Instruction</dt><dd><code>mov rax, qword [rdi + 0x18]</code></dd>" in page
     assert "<dt>Memory</dt><dd><bdi>8 bytes at 0x18 read</bdi></dd>" in page
-    assert "<dt>Real address</dt><dd><bdi>null pointer with offset 24</bdi></dd>" in page
+    assert "<dt>Address</dt><dd><bdi>null pointer with offset 24</bdi></dd>" in page
     assert "<dt>Inconsistent</dt><dd><bdi>&lt;b&gt;</bdi></dd>" in page
 
 
