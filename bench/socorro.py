@@ -65,10 +65,8 @@ for path in sorted(folder.glob("*.dmp")):
 # Times, and the name of the program.
 CHANGING: Final = ("started_datetime", "completed_datetime", "stackwalk_version")
 START_NOTE: Final = ">>> Start processing: "
-# What minidump-stackwalk alone has (docs/minidumps.md) and what rules make of it, and what we alone have.
-THEIRS: Final = ("instruction", "memory_accesses", "instruction_pointer_update", "adjusted_address",
-                 "possible_bit_flips", "crash_inconsistencies", "symbol_url",
-                 "has_guard_page_access", "possible_bit_flips_max_confidence")  # fmt: skip
+# What minidump-stackwalk alone has, and what we alone have (docs/minidumps.md).
+THEIRS: Final = ("symbol_url",)
 OURS: Final = ("is_cut", "symbols", "symbols_reason", "crashpad", "warnings")
 
 Crashes = Mapping[str, dict[str, Any]]
