@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -36,6 +37,8 @@ THREAD_LIST, EXCEPTION = 3, 6
 THREAD = Struct("<24xQIIII")  # base of the stack, its size and offset, size and offset of the context
 EXCEPTION_CONTEXT = Struct("<160xII")
 WIDE = ("amd64", "arm64")
+# A STACK WIN program that assigns no address makes it add frames until its memory ends.
+STACKWALK_SECONDS = 10.0
 MOST_SYMBOL_BYTES = 1 << 17
 CHANGES = (1, 1, 2, 4, 16)
 NUDGES = (-8, -4, -1, 1, 4, 8)
@@ -114,12 +117,13 @@ class Tally:
     """Numbers of mutants, of their frames, and of mutants whose stacks are not those of the original dump."""
 
     def __init__(self) -> None:
-        self.mutants = self.frames = self.moved = self.refused = self.different = 0
+        self.mutants = self.frames = self.moved = self.refused = self.endless = self.different = 0
 
     def __str__(self) -> str:
         return (
             f"{self.mutants} mutants with {self.frames} frames: {self.moved} have other stacks, "
-            f"{self.different} differ; symbols of {self.refused} more were refused by minidump-stackwalk"
+            f"{self.different} differ; minidump-stackwalk refused the symbols of {self.refused} more, "
+            f"and came to no end with {self.endless}"
         )
 
 
@@ -143,7 +147,13 @@ class Comparison:
             mutant = content if kind == 1 else mutator.mutant()
             symbols = mutate_rules(self._symbols, chance) if kind else self._symbols
             minidumps.write_symbols(symbols, self._folder)
-            report = minidumps.run_stackwalk(self._program, mutant, self._folder)
+            try:
+                report = minidumps.run_stackwalk(
+                    self._program, mutant, self._folder, seconds=STACKWALK_SECONDS
+                )
+            except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+                self._tally.endless += 1
+                continue
             if any(module["corrupt_symbols"] for module in report["modules"]):
                 self._tally.refused += 1
                 continue

@@ -166,12 +166,15 @@ def write_symbols(symbols: SymbolFiles, folder: Path) -> None:
         (place / f"{debug_file.removesuffix('.pdb')}.sym").write_bytes(sym)
 
 
-def run_stackwalk(program: str, content: bytes, folder: Path) -> Report:
-    """Return the program's report; `folder` has the symbols, and gets the dump."""
+def run_stackwalk(program: str, content: bytes, folder: Path, seconds: float | None = None) -> Report:
+    """Return the program's report; `folder` has the symbols, and gets the dump.
+
+    Raises CalledProcessError and, after some seconds, TimeoutExpired.
+    """
     dump = folder / "dump.dmp"
     dump.write_bytes(content)
     command: list[str | Path] = [program, "--json", "--symbols-path", folder, dump]
-    done = subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, check=True, capture_output=True, timeout=seconds)
     report: Report = orjson.loads(done.stdout)
     return report
 
