@@ -25,6 +25,9 @@ servers = ExitStack()
 # A Redis server of a busy machine may not answer within the site's own timeouts.
 PATIENCE = {"REDIS_TIMEOUT_SECONDS": "5", "REDIS_CONNECT_TIMEOUT_SECONDS": "5"}
 
+GZIP = b"\x1f\x8b"
+LONGEST_ID = 60  # bytes
+
 hypothesis.settings.register_profile(
     "house",
     deadline=None,  # a busy machine fails nothing
@@ -42,6 +45,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     workers_per_core = 1 if config.option.numprocesses == "logical" else 2
     return workers_per_core * len(os.sched_getaffinity(0))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return the id of packed and of long bytes; None for others, which have that of pytest.
+
+    gzip writes the second of its time. Workers that collect a test in two seconds would have two ids of it.
+    """
+    if isinstance(val, bytes) and (val.startswith(GZIP) or len(val) > LONGEST_ID):
+        return f"{len(val)} bytes"
+    return None
 
 
 def pytest_configure(config: pytest.Config) -> None:
