@@ -79,6 +79,14 @@ class Fleet(Site):
         wait_until(every_one, LATE, "every worker process does a job")
         return seen
 
+    def wait_for_workers(self, jobs: int) -> None:
+        """On a busy machine a worker process may apply a change after all web processes."""
+
+        def all_have_it() -> bool:
+            return {seen["jobs"] for seen in self.worker_seen().values()} == {jobs}
+
+        wait_until(all_have_it, LATE, f"every worker process has {jobs} jobs")
+
     def send_jobs(self) -> None:
         self._answers.write_text("")
         with Celery(broker=self.broker, set_as_current=False) as app:
