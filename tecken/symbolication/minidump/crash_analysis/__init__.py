@@ -39,7 +39,7 @@ _MAX_GUARD_BYTES: Final = 32 << 10
 def load_disassembler() -> ModuleType | None:
     """Return the module with the disassembler; None where its library is not installed.
 
-    It is imported for the first dump that needs it, which takes 36 ms. A process that may open no files has
+    It is imported for the first dump that needs it, which takes 37 ms. A process that may open no files has
     to call this before.
     """
     try:
