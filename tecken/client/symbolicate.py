@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 try:
                     answer = _symbolicate(client, options, path)
                 except (Refused, OSError) as error:
-                    reason = error.strerror if isinstance(error, OSError) else error
+                    reason = (isinstance(error, OSError) and error.strerror) or error
                     print_remark(f"{_name(path)}: {reason}")
                     status = SOME_FAILED
                 else:
