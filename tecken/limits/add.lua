@@ -1,6 +1,6 @@
 -- Adds one batch of counts, however often it is sent. KEYS: the batch, the processes, then the counters.
--- ARGV: the process ('': one that decides no limits), seconds until it is thought to be gone, seconds a batch is remembered, then for each counter
--- its field ('': it has none) and the number. Returns how many processes there are.
+-- ARGV: the process ('': one that decides no limits), seconds until it is thought to be gone, seconds a batch is
+-- remembered, then for each counter its field ('': it has none) and the number. Returns how many processes there are.
 local now = tonumber(redis.call('TIME')[1])
 if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[2], now, ARGV[1])

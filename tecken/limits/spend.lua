@@ -1,8 +1,8 @@
 -- All limits that apply to one caller, decided together: every one is counted, or none.
 -- KEYS: one for each limit, as in keys.py. ARGV: the moment in microseconds (0: now), then for each limit its
 -- window, the seconds of that (0: a quota), its quantity, the cost, and the field in a quota's hash; at last 1 if
--- the cost is spent already, and so is counted also above a limit. A cost below zero gives back. Returns 1 or 0, the moment, then for each limit: remaining, milliseconds to more,
--- and whether it refuses.
+-- the cost is spent already, and so is counted also above a limit. A cost below zero gives back. Returns 1 or 0,
+-- the moment, then for each limit: remaining, milliseconds to more, and whether it refuses.
 local DAY = 86400
 local SLACK = 1e-6 -- what rounding may take from a level
 

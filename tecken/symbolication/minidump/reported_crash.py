@@ -24,13 +24,13 @@ USES: Final = {"read": "read", "write": "written", "readwrite": "read and writte
 INCONSISTENCIES: Final = {
     "int_div_by_zero_not_possible": "a division by zero is reported, and the instruction does not divide",
     "priv_instruction_crash_without_priv_instruction": (
-        "a privileged instruction is reported, and the instruction is none"
+        "a privileged instruction is reported, and this one is not privileged"
     ),
     "non_canonical_address_falsely_reported": (
         "an address that is not canonical is reported, and the instruction uses none"
     ),
     "access_violation_when_access_allowed": "the reported access is one that the memory allows",
-    "crashing_access_not_found_in_memory_accesses": "the reported access is none of the instruction",
+    "crashing_access_not_found_in_memory_accesses": "the instruction makes no such access as is reported",
 }
 
 

@@ -98,8 +98,8 @@ class WinProgram(NamedTuple):
         if not _run(words, variables, read):
             return None
         known = forwarded | {name[1:]: variables[name] for name in _RESULTS if name in variables}
-        # rust-minidump takes these two from the callee if the program has not set them. It knows the first
-        # one still in the next frame, but not the second one.
+        # rust-minidump takes these two from the callee if the program has not set them. The address stays for
+        # the next frame, and the stack pointer does not.
         address, stack = known.setdefault("eip", registers.get("eip", 0)), known.get("esp", registers["esp"])
         return CallerFrame(address, stack, "cfi", known)
 
