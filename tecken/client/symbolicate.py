@@ -112,18 +112,29 @@ def _symbolicate(client: httpx.Client, options: argparse.Namespace, path: Path) 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that can be read again from its start: of standard input a copy on the disk."""
-    if path != STANDARD_INPUT:
-        with path.open("rb") as file:
-            yield file
+    """Open a file that can be read again from its start: of standard input and pipes a copy on the disk."""
+    if path == STANDARD_INPUT:
+        if sys.stdin.isatty():
+            print_remark("reads a crash report from the terminal; end it with Ctrl-D")
+        with _copy(sys.stdin.buffer) as copy:
+            yield copy
         return
-    if sys.stdin.isatty():
-        print_remark("reads a crash report from the terminal; end it with Ctrl-D")
+    with path.open("rb") as file:
+        if file.seekable():
+            yield file
+            return
+        with _copy(file) as copy:
+            yield copy
+
+
+@contextmanager
+def _copy(source: BinaryIO) -> Iterator[BinaryIO]:
+    """Copy a stream to a file without a name. Raises Refused for a long one."""
     with TemporaryFile(prefix="tecken-symbolicate-") as copy:
-        while chunk := sys.stdin.buffer.read(CHUNK_BYTES):
+        while chunk := source.read(CHUNK_BYTES):
             copy.write(chunk)
             if copy.tell() > MAX_INPUT_BYTES:
-                raise Refused(f"more than {MAX_INPUT_BYTES} bytes on standard input: give the name of a file")
+                raise Refused(f"more than {MAX_INPUT_BYTES} bytes in a pipe: give the name of a file")
         copy.seek(0)
         yield copy
 

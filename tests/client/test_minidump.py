@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import zstandard
@@ -93,6 +95,18 @@ def test_core_file_is_sent(server: SymbolServer, tmp_path: Path, pack: Callable[
     (tmp_path / "core").write_bytes(packed)
     assert main([str(tmp_path / "core")]) == DONE
     assert server.only(POST).body == packed
+
+
+def test_minidump_in_a_pipe_is_sent(server: SymbolServer, tmp_path: Path) -> None:
+    """A shell gives the name of a pipe for `<(zstd -dc crash.dmp.zst)`."""
+    server.script[POST] = Reply(said=crash_report())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=[DUMP])
+    writer.start()
+    assert main([str(pipe)]) == DONE
+    writer.join(10)
+    assert server.only(POST).body == DUMP
 
 
 def test_minidump_on_standard_input_is_sent(server: SymbolServer, monkeypatch: pytest.MonkeyPatch) -> None:
