@@ -23,6 +23,7 @@ What must never happen:
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import redis
@@ -33,10 +34,21 @@ from tecken.redisclient.cluster import Cluster, ClusterPool
 from tecken.redisclient.pools import MasterPool, Pool, is_memory, memory_pool
 from tecken.redisclient.urls import seeds, sentinels
 
-__all__ = ["Cluster", "MasterPool", "Pools", "client", "client_of", "nodes", "seeds", "sentinels"]
+__all__ = [
+    "Cluster",
+    "MasterPool",
+    "Pools",
+    "client",
+    "client_of",
+    "delete_all",
+    "nodes",
+    "seeds",
+    "sentinels",
+]
 
 # A connection that was idle for longer is checked with PING first.
 HEALTH_CHECK_SECONDS = 25
+BATCH_KEYS = 1000
 
 
 class Pools:
@@ -94,3 +106,13 @@ def nodes(client: redis.Redis) -> list[redis.Redis]:
     raises.
     """
     return client.nodes() if isinstance(client, Cluster) else [client]
+
+
+def delete_all(client: redis.Redis) -> None:
+    """Delete all keys of a database, a batch at a time. Raises what redis-py raises.
+
+    FLUSHDB is a dangerous command, which the account of a site seldom may send.
+    """
+    names = client.scan_iter(count=BATCH_KEYS)
+    while batch := list(islice(names, BATCH_KEYS)):
+        client.unlink(*batch)

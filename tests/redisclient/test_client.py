@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tecken.redisclient import client
+from tecken.redisclient import client, delete_all
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.scripted_server import ScriptedServer
 
@@ -47,3 +47,16 @@ def test_clients_of_two_databases_are_separate() -> None:
 def test_client_with_another_scheme_raises() -> None:
     with pytest.raises(ValueError, match="scheme"):
         client("http://127.0.0.1", timeout=5, connect_timeout=5)
+
+
+def test_delete_all_empties_one_database() -> None:
+    with (
+        RedisServer() as server,
+        client(server.url, timeout=5, connect_timeout=5) as connected,
+        client(server.url.replace("/0", "/1"), timeout=5, connect_timeout=5) as other,
+    ):
+        connected.mset({f"key:{number}": 1 for number in range(2500)})
+        other.set("key", 1)
+        delete_all(connected)
+        assert connected.dbsize() == 0
+        assert other.get("key") == b"1"

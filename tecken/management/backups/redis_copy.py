@@ -86,7 +86,7 @@ class RedisCopy:
         """Delete everything that a backup has."""
         self._clients[1].delete(*QUEUE_KEYS)
         self._clients[2].delete(*CONFIG_KEYS)
-        self._clients[COUNTERS].flushdb()
+        redisclient.delete_all(self._clients[COUNTERS])
 
     def write(self, entries: Iterable[RedisEntry]) -> int:
         """Add entries, and return how many. Keys that have expired since the backup are left out."""

@@ -16,7 +16,6 @@ from typing import IO, Final
 
 import orjson
 from django.contrib.auth.models import User
-from django.core.cache import caches
 from django.core.management import call_command
 
 from tecken.errors import InvalidInput, Malformed, NotFound
@@ -41,6 +40,8 @@ from tecken.management.backups.storage_copy import (
     staged_sources,
     stored_sources,
 )
+from tecken.redisclient import delete_all
+from tecken.redisclient.services import cache_client
 from tecken.runtimeconfig import current, service
 from tecken.runtimeconfig.backend import REPORT_SECONDS
 from tecken.runtimeconfig.models import Version
@@ -48,6 +49,7 @@ from tecken.runtimeconfig.snapshot import list_processes
 from tecken.storage.backends.blobs import stored_meta
 from tecken.storage.backends.files import object_attributes
 from tecken.storage.models import Blob, SymbolFile
+from tecken.store.services import store_client
 from tecken.symbols.layouts import PAGE_ROOTS
 from tecken.upload.models import Upload
 
@@ -215,8 +217,8 @@ def restore_redis(archive: BackupArchive, manifest: Manifest) -> int:
     lines = unpack_lines(archive.read(manifest.name, manifest.part(REDIS_CACHE)), REDIS_CACHE)
     count = cache.write(RedisEntry(*line) for line in lines)
     # Both may have facts about files and symbols that were there before.
-    for alias in ("default", "store"):
-        caches[alias].clear()
+    for client in (cache_client(), store_client()):
+        delete_all(client)
     # The configuration of redis-cache is older than that of the database.
     service.reconcile()
     return count
