@@ -19,9 +19,10 @@ from pytest_django import DjangoDbBlocker
 
 from tests.support.options import Override
 from tests.support.redis_server import RedisServer
+from tests.support.site_account import cache_server, store_server
 
-IMAGES = Path(__file__).parent.parent / "docker" / "images"
 servers = ExitStack()
+site_servers: list[RedisServer] = []
 # A Redis server of a busy machine may not answer within the site's own timeouts.
 PATIENCE = {"REDIS_TIMEOUT_SECONDS": "5", "REDIS_CONNECT_TIMEOUT_SECONDS": "5"}
 
@@ -63,16 +64,17 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # xdist's controller runs no tests, and its environment would be inherited by the workers
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C, so that the servers end too
-    cache = servers.enter_context(RedisServer(IMAGES / "redis-cache" / "redis.conf"))
-    store = servers.enter_context(RedisServer(IMAGES / "redis" / "redis.conf"))
+    cache = servers.enter_context(cache_server())
+    store = servers.enter_context(store_server())
+    site_servers[:] = cache, store
     # Not var/storage: a site that `make run` has started keeps its files there.
     storage = Path(servers.enter_context(TemporaryDirectory(prefix="tecken-tests-")))
     own = PATIENCE if "STORAGE_URL" in os.environ else {**PATIENCE, "STORAGE_URL": storage.as_uri()}
     os.environ.update(
         DJANGO_SETTINGS_MODULE="tecken.settings",
         SECRET_KEY="tests",
-        REDIS_URL=cache.url,
-        REDIS_STORE_URL=store.url,
+        REDIS_URL=cache.site_url,
+        REDIS_STORE_URL=store.site_url,
         HEALTH_CHECK_SECONDS="30",  # a busy machine makes nothing late
         **own,
     )
@@ -142,6 +144,14 @@ def same_process_for_each_test() -> Iterator[None]:
 def without_native_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Native files are converted in their own tests alone: to find one reads the database."""
     monkeypatch.setattr("tecken.storage.services.find_engine", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def no_command_is_denied() -> Iterator[None]:
+    """Fail a test in which the site sent a command that is not checked at its start (`inspect.CACHE`)."""
+    yield
+    denied = [command for server in site_servers for command in server.denied()]
+    assert denied == []
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from tecken.redisclient import client
 from tecken.redisclient import services as redis_services
 from tecken.redisclient.urls import database_url
 from tecken.store import services as store_services
-from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import SentinelPair, wait_until
+from tests.support.site_account import IMAGES
 
 ALIASES = ["default", "store"]
 

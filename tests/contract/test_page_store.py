@@ -15,8 +15,8 @@ from tecken.store.access_counts import AccessSample, InstrumentedStore
 from tecken.store.page_store import MemoryPageStore, RedisPageStore
 from tecken.store.port import Missing, MissingKind, PageKey, PageStore
 from tecken.symbols.ids import ObjectId
-from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
+from tests.support.site_account import IMAGES
 
 STORE_CONF = IMAGES / "redis" / "redis.conf"
 XUL = ObjectId.parse("xul.pdb", "44E4EC8C2F41492B9369D6B9A059577C2")

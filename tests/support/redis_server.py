@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 from collections import deque
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
@@ -24,6 +26,7 @@ MUTE_AFTER = 1.0
 RESERVED_PORTS = 64
 """Latest ports of this process that are reserved; the tests of older ones have ended."""
 STARTS_WITHIN = 30.0  # seconds, also for one that has to load an append-only file
+SITE_PASSWORD = "only-for-tests"
 
 
 _reservations: deque[socket.socket] = deque()
@@ -66,13 +69,19 @@ class RedisServer(PrivateServer):
     """Runs `conf_path` on a port of its own on 127.0.0.1; `directives` win over the file.
 
     The port and the data directory stay the same over stop() and start(), so a client sees a restart.
+    `site_rules` are those of an account for the site, which has `site_url`; see `denied`.
     Use as a context manager, or call close() at the end: it removes the data directory.
     """
 
-    def __init__(self, conf_path: Path | None = None, **directives: str) -> None:
+    def __init__(
+        self, conf_path: Path | None = None, site_rules: Sequence[str] = (), **directives: str
+    ) -> None:
         super().__init__("redis server", tempfile.TemporaryDirectory(prefix="redis-"), free_port())
         self._conf = [shutil.copy(conf_path, self._home.name)] if conf_path else []  # sentinels rewrite it
         self._directives = directives
+        if site_rules:
+            with Path(self._conf[0]).open("a") as conf:
+                conf.write(f"\nuser site on >{SITE_PASSWORD} {' '.join(site_rules)}\n")
 
     @property
     def data(self) -> Path:
@@ -82,6 +91,35 @@ class RedisServer(PrivateServer):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def site_url(self) -> str:
+        """Return the URL with the account of `site_rules`."""
+        return self.url.replace("//", f"//site:{SITE_PASSWORD}@")
+
+    @cached_property
+    def _operator(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=STARTS_WITHIN)
+
+    def denied(self) -> list[str]:
+        """Return what the account for the site was refused since the last call, as `command scard`."""
+        if self._process is None:
+            return []
+        self.resume()
+        entries = self._operator.acl_log()
+        if entries:
+            self._operator.acl_log_reset()
+        # A wrong password is in this log, too.
+        return [f"{entry['reason']} {entry['object']}" for entry in entries if entry["reason"] != "auth"]
+
+    def set_site_password(self, password: str = SITE_PASSWORD) -> None:
+        """Change the password of the account for the site. Its connections stay open."""
+        self._operator.acl_setuser("site", reset_passwords=True, enabled=True, passwords=[f"+{password}"])
+
+    def close(self) -> None:
+        """End the server at once and remove its data."""
+        self._operator.close()
+        super().close()
 
     def start(self) -> Self:
         with (Path(self._home.name) / "log").open("wb") as log:

@@ -114,12 +114,12 @@ def full(server: RedisServer) -> Iterator[None]:
 def password_rotated(server: RedisServer) -> Iterator[None]:
     """Change the password, so that the site has an invalid one."""
     with redis.Redis.from_url(server.url) as client:
-        client.config_set("requirepass", WRONG)
+        server.set_site_password(WRONG)
         drop(client)
         try:
             yield
         finally:
-            client.config_set("requirepass", "")
+            server.set_site_password()
 
 
 @contextmanager

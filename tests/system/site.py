@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import free_port
 from tests.support.sentinel import wait_until
+from tests.support.site_account import cache_server, store_server
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docker" / "images"
@@ -42,8 +43,8 @@ class Site:
     code = ROOT
 
     def __init__(self, home: Path, options: Mapping[str, object] | None = None, **environment: str) -> None:
-        self.cache = RedisServer(IMAGES / "redis-cache" / "redis.conf", **self.directives)
-        self.store = RedisServer(IMAGES / "redis" / "redis.conf", **self.directives)
+        self.cache = cache_server(**self.directives)
+        self.store = store_server(**self.directives)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = (home / "log").open("wb")
@@ -54,8 +55,8 @@ class Site:
         self._environment = {
             **os.environ,
             "SECRET_KEY": "Only for tests: 0aZ1bY2cX3dW4eV5fU6gT7hS8iR9jQkPlOmNnMoL",
-            "REDIS_URL": self.cache.url,
-            "REDIS_STORE_URL": self.store.url,
+            "REDIS_URL": self.cache.site_url,
+            "REDIS_STORE_URL": self.store.site_url,
             "STORAGE_URL": (home / "storage").as_uri(),
             "DATABASE_URL": f"sqlite:///{home}/tecken.sqlite3",
             "WEB_PORT": str(self._port),
@@ -77,9 +78,11 @@ class Site:
         self._client.close()
         self.stop_worker()
         self.stop_web()
+        denied = [] if error else [*self.cache.denied(), *self.store.denied()]
         self.cache.close()
         self.store.close()
         self._log.close()
+        assert denied == [], "commands that are not checked at the start"
 
     def _start(self) -> None:
         self.cache.start()

@@ -3,7 +3,7 @@
 Reasons why a server cannot be used contain no password: the text of an error may quote one.
 
 An account that may run the commands that Tecken sends to its servers, on keys with the names that it uses,
-and those of ALWAYS, suffices. A test compares them with those of a site.
+and those of ALWAYS, suffices. The site has such accounts in each test (`tests/support/site_account.py`).
 """
 
 from __future__ import annotations
@@ -239,6 +239,10 @@ CACHE = _commands(
     UNLINK cold:answer:x
     EXPIRE cold:answer:x 1
     PEXPIRE cold:answer:x 1
+    PEXPIREAT cold:answer:x 1
+    PTTL cold:answer:x
+    TYPE cold:answer:x
+    RENAME missing:counts missing:taken
     EXISTS cold:answer:x
     INCRBY :1:x 1
     PUBLISH tecken:config x
@@ -254,6 +258,10 @@ CACHE = _commands(
     LREM convert 1 x
     HSET unacked x 1
     HGET unacked x
+    HMGET cold:frames:x 0
+    HEXISTS missing:counts x
+    HRANDFIELD missing:taken
+    HSCAN jobs:dead 0
     HDEL unacked x
     HLEN unacked
     HGETALL unacked
@@ -271,6 +279,8 @@ CACHE = _commands(
     ZREVRANGEBYSCORE unacked_index 1 0
     SADD _kombu.binding.convert x
     SREM _kombu.binding.convert x
+    SCARD cold:wanted:x
+    SRANDMEMBER cold:absent:x 1
     SMEMBERS _kombu.binding.convert
     SCAN 0
     TIME
@@ -299,8 +309,13 @@ STORE = _commands(
     MSET :1:symbol:x 1
     DEL :1:symbol:x
     UNLINK :1:symbol:x
+    PTTL :1:missing:x
+    STRLEN :1:symbol:x
+    DBSIZE
+    SCAN 0
     """
 )
+STORE_OUTSIDE = _commands("PING")
 
 
 def acl_rules(*groups: tuple[Command, ...]) -> list[str]:

@@ -142,7 +142,7 @@ def _store_target(url: str) -> Target:
         timeout=settings.REDIS_STORE_TIMEOUT_SECONDS,
         connect_timeout=settings.REDIS_STORE_CONNECT_TIMEOUT_SECONDS,
     )
-    return Target(STORE, url, client, inspect.STORE)
+    return Target(STORE, url, client, inspect.STORE, inspect.STORE_OUTSIDE)
 
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from tecken.monitoring.preflight.rules import Facts, fetch_facts, merge_facts, parse_info
 from tecken.redisclient import client
-from tests.conftest import IMAGES
 from tests.support.cluster import RedisCluster
+from tests.support.site_account import IMAGES
 
 NODE = parse_info(
     {"run_id": "a", "redis_version": "7.2.4", "role": "master", "maxmemory_policy": "allkeys-lru"}
