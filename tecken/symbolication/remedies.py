@@ -91,15 +91,26 @@ def _remedy_of_found(facts: ModuleFacts, site: str) -> Remedy | None:
     return Remedy("only the executable", text, _upload(facts, site))
 
 
-def _remedies_of_names(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:
+def _remedies_of_names(facts: ModuleFacts, site: str) -> Iterator[Remedy]:
     if not facts.debug_id or not facts.debug_file:
         part = "id" if facts.debug_file else "name"
+        if facts.is_of_dump:
+            yield _remedy_of_dump_names(facts, site)
         text = f"The text does not have its debug {part}; read it from the file, and add it to the text"
         yield Remedy(f"no {part}", text, f"tecken-upload check {_argument(facts.debug_file)}")
     elif facts.debug_file in VDSO:
         yield Remedy("kernel's code", "The kernel maps it into each process; stacks seldom need its symbols")
     if facts.problem == "BadModule":
-        yield Remedy("no module", f"No module can have this name and id ({facts.reason}); correct the text")
+        step = "the dump may be damaged" if facts.is_of_dump else "correct the text"
+        yield Remedy("no module", f"No module can have this name and id ({facts.reason}); {step}")
+
+
+def _remedy_of_dump_names(facts: ModuleFacts, site: str) -> Remedy:
+    """Return the remedy of a module that a dump does not identify. Unlike a text, it cannot be added to."""
+    if not facts.debug_file:
+        return Remedy("no name", "The dump does not have its name, so nothing can be looked up")
+    text = "The dump does not have its debug id; upload the file itself, which may be found by its code id"
+    return Remedy("no id", text, _upload(facts, site))
 
 
 def _remedies_of_waiting(facts: ModuleFacts, _site: str) -> Iterator[Remedy]:

@@ -113,6 +113,24 @@ def test_find_remedy_in_a_report_of_a_dump_asks_for_the_dump_again(known: dict[s
     assert "look again" not in remedy.text
 
 
+@pytest.mark.parametrize(
+    ("known", "cause", "command"),
+    [
+        ({"debug_id": ""}, "no id", UPLOAD),
+        ({"debug_file": ""}, "no name", ""),
+        ({"problem": "BadModule", "reason": "bad id"}, "no module", ""),
+    ],
+)
+def test_find_remedy_in_a_report_of_a_dump_does_not_ask_for_a_text(
+    known: dict[str, Any], cause: str, command: str
+) -> None:
+    remedy = find_remedy(FACTS._replace(is_of_dump=True, **known), SITE)
+    assert remedy
+    assert (remedy.cause, remedy.command) == (cause, command)
+    assert "dump" in remedy.text
+    assert "text" not in remedy.text
+
+
 def test_find_remedy_of_module_with_symbols_is_none() -> None:
     assert find_remedy(FACTS._replace(is_found=True), SITE) is None
 
