@@ -93,6 +93,11 @@ def test_instruction_of_a_crash_is_disassembled_after_files_are_renounced() -> N
     assert crash["adjusted_address"] == {"kind": "null-pointer", "offset": "0x0000000000000018"}
 
 
+@pytest.mark.parametrize("sample", SAMPLES | CORES)
+def test_sample_of_every_system_is_walked_without_opening_files(sample: str) -> None:
+    assert run((SAMPLES | CORES)[sample]()).threads
+
+
 @pytest.mark.parametrize(
     ("sample", "is_loaded"),
     [("linux", True), ("core", True), ("windows", False), ("ios", False), ("core_arm", False)],

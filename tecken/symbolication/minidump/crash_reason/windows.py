@@ -93,12 +93,12 @@ def _name(kind: str, code: int) -> str:
 
 def _find(kind: str, code: int) -> str | None:
     """Return the name of a code of a kind."""
-    text = _codes()
+    text = load_codes()
     start = text.find(f"\n{kind}{code:x} ")
     return text[text.index(" ", start) + 1 : text.index("\n", start + 1)] if start >= 0 else None
 
 
 @cache
-def _codes() -> str:
-    """Return the lines "<kind><code> <name>". Only dumps of Windows need them, so they are read late."""
+def load_codes() -> str:
+    """Return the lines "<kind><code> <name>". A process that may open no files has to call this before."""
     return "\n" + (Path(__file__).parent / "windows_codes.txt").read_text()
