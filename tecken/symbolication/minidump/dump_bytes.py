@@ -72,6 +72,10 @@ class DumpBytes:
         """Return bytes at an offset; none if the file ends before them."""
         return self.data[rva : rva + size if rva + size <= len(self.data) else rva]
 
+    def has_stream(self, kind: int) -> bool:
+        """Return whether the dump has a stream, which may be past the end of the file."""
+        return kind in self._streams
+
     def stream(self, kind: int) -> memoryview | None:
         """Return the content of a stream; None if the dump does not have it. Raises Malformed."""
         place = self._streams.get(kind)

@@ -63,7 +63,7 @@ def needs_disassembler(data: memoryview) -> bool:
     if is_core(bytes(data[:HEAD_BYTES])):
         return has_code_in_core(data)
     dump = DumpBytes(data)
-    return dump.stream(EXCEPTION) is not None and read_system(dump).info.cpu == DISASSEMBLED_CPU
+    return dump.has_stream(EXCEPTION) and read_system(dump).info.cpu == DISASSEMBLED_CPU
 
 
 def read_minidump(data: memoryview) -> Minidump:

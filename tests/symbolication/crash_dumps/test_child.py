@@ -7,6 +7,7 @@ import marshal
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from struct import pack, pack_into
 from tempfile import TemporaryFile
 
 import orjson
@@ -20,7 +21,18 @@ from tecken.symbolication.minidump.messages import MAX_MESSAGE_BYTES, read_messa
 from tecken.symbolication.minidump.port import ModulePlace, ModuleState, UnwindInfo
 from tecken.symbols.frame import Frame, Inline
 from tests.support.minidump_samples import CORES, SAMPLES
-from tests.support.minidumps import LINUX, STACK, DumpWriter, Module, amd64_context, elf_record, minidump
+from tests.support.minidumps import (
+    CONTENT_START,
+    EXCEPTION,
+    HEADER_BYTES,
+    LINUX,
+    STACK,
+    DumpWriter,
+    Module,
+    amd64_context,
+    elf_record,
+    minidump,
+)
 
 BASE = 0x40_0000
 BUILD_ID = "6cb9dbdaed91f95812fb09f7f2655e6f00000000"
@@ -121,6 +133,14 @@ sys.exit(program.main([sys.argv[-1]]))
 def test_file_that_is_no_dump_is_malformed(content: bytes) -> None:
     with pytest.raises(Malformed, match="file"):
         run(content)
+
+
+def test_dump_whose_exception_is_past_the_end_of_the_file_has_a_warning() -> None:
+    content = bytearray(SAMPLES["windows"]())
+    entry = content.index(pack("<I", EXCEPTION), HEADER_BYTES, CONTENT_START)
+    pack_into("<I", content, entry + 8, len(content))
+    [warning] = orjson.loads(run(bytes(content)).report)["warnings"]
+    assert warning.startswith("cannot read the exception")
 
 
 def test_dump_over_its_memory_is_malformed() -> None:
