@@ -16,7 +16,7 @@ IMAGES: Final = Path(__file__).parents[2] / "docker" / "images"
 # Sent by tests with a client of the site. The site itself sends SLOWLOG only, and works without it.
 OF_TESTS: Final = (
     *(("FLUSHALL",), ("FLUSHDB",), ("KEYS",), ("TTL",), ("OBJECT",), ("PUBSUB",), ("CONFIG",)),
-    *(("RPUSH",), ("LTRIM",), ("SLOWLOG",)),
+    *(("RPUSH",), ("LTRIM",), ("SLOWLOG",), ("DBSIZE",), ("MSET",), ("HKEYS",), ("HINCRBYFLOAT",)),
 )
 
 
