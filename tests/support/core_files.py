@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from tests.support.minidumps import ARM64_REGISTERS, ARM_REGISTERS, words
 
 PT_LOAD, PT_NOTE = 1, 4
+WRITE, READ = 2, 4
 PRSTATUS, PRPSINFO, SIGINFO, FILE = 1, 3, 0x5349_4749, 0x4649_4C45
 CORE: Final = 4
 PAGE: Final = 4096
@@ -148,8 +149,8 @@ class CoreWriter:
 
     def _program_header(self, kind: int, address: int, size: int, offset: int, alignment: int) -> bytes:
         if self._processor.width == 8:
-            return pack("<IIQQQQQQ", kind, 0, offset, address, 0, size, size, alignment)
-        return pack("<IIIIIIII", kind, offset, address, 0, size, size, 0, alignment)
+            return pack("<IIQQQQQQ", kind, READ | WRITE, offset, address, 0, size, size, alignment)
+        return pack("<IIIIIIII", kind, offset, address, 0, size, size, READ | WRITE, alignment)
 
     def _elf(self, kind: int, headers: list[bytes]) -> bytes:
         """Return an ELF header and program headers."""

@@ -67,6 +67,14 @@ class BitFlip(NamedTuple):
     confidence: float
 
 
+class StackOverflow(NamedTuple):
+    """Stack [base, base + size) that a thread has used up, with an access `distance` bytes below it."""
+
+    base: int
+    size: int
+    distance: int
+
+
 class CrashAnalysis(NamedTuple):
     """Findings about a crash. None means unknown; `accesses` is empty for an instruction without any.
 
@@ -80,3 +88,4 @@ class CrashAnalysis(NamedTuple):
     adjusted: AdjustedAddress | None = None
     bit_flips: tuple[BitFlip, ...] = ()
     inconsistencies: tuple[str, ...] = ()
+    stack_overflow: StackOverflow | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -47,6 +48,12 @@ class Protections:
             return None
         mapping = self.all[place]
         return mapping if address < mapping.base + mapping.size else None
+
+    def find_usable(self, address: int) -> MappedRange | None:
+        """Return the first mapping that ends after an address and that the program may use."""
+        place = max(bisect_right(self._bases, address) - 1, 0)
+        after = islice(self.all, place, None)
+        return next((item for item in after if item.allowed and address < item.base + item.size), None)
 
     def neighbours(self, mapping: MappedRange) -> list[MappedRange]:
         """Return the mappings that end where this one begins, and begin where it ends."""

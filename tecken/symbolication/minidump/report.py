@@ -1,7 +1,8 @@
 """JSON report of a minidump: the schema of rust-minidump, with additional keys.
 
 Every key that rust-minidump 0.27 writes is there, with null where it writes null. Additional keys: `symbols`
-and `symbols_reason` of a module, `is_cut` of a thread, and at the top `crashpad` and `warnings`.
+and `symbols_reason` of a module, `is_cut` of a thread, `stack_overflow` of the crash, and at the top
+`crashpad` and `warnings`.
 
 Source: `json-schema.md` and `process_state.rs` of minidump-processor 0.27.
 """
@@ -16,7 +17,7 @@ import orjson
 from tecken.symbolication.minidump.contexts import REGISTER_NAMES
 from tecken.symbolication.minidump.crash_reason.windows import explain_windows_error
 from tecken.symbolication.minidump.dump import DumpModule, DumpThread, Minidump
-from tecken.symbolication.minidump.findings import AdjustedAddress, BitFlip, MemoryAccess
+from tecken.symbolication.minidump.findings import AdjustedAddress, BitFlip, MemoryAccess, StackOverflow
 from tecken.symbolication.minidump.module_list import base_name
 from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.stack import Stack, StackFrame
@@ -112,9 +113,14 @@ class _Writer:
             "instruction_pointer_update": None if target is None else {"address": self._hex(target)},
             "possible_bit_flips": [self._bit_flip(flip) for flip in found.bit_flips] or None,
             "crash_inconsistencies": found.inconsistencies if crash else None,
+            "stack_overflow": found.stack_overflow and self._overflow(found.stack_overflow),
             "crashing_thread": self._dump.requesting_thread,
             "assertion": None,
         }
+
+    def _overflow(self, overflow: StackOverflow) -> JsonObject:
+        base, size, distance = overflow
+        return {"stack_address": self._hex(base), "stack_size": size, "distance": distance}
 
     def _adjusted(self, adjusted: AdjustedAddress) -> JsonObject:
         key = "offset" if adjusted.kind == "null-pointer" else "address"

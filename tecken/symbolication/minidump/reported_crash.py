@@ -41,6 +41,7 @@ def read_crash_lines(crash: Json) -> Iterator[tuple[str, str]]:
     accesses = read_objects(crash, "memory_accesses")[:MAX_ITEMS]
     if text := ", ".join(filter(None, map(_describe_access, accesses))):
         yield "Memory", text
+    yield from _describe_overflow(read_object(crash, "stack_overflow"))
     yield from _describe_adjusted(read_object(crash, "adjusted_address"))
     yield from (("Bit flip", text) for text in _describe_flips(crash))
     for name in read_list(crash, "crash_inconsistencies")[:MAX_ITEMS]:
@@ -55,6 +56,12 @@ def _describe_access(access: Json) -> str:
     extent = "" if size is None else f"{size} byte{'s' if size != 1 else ''} "
     guard = " (a guard page)" if access.get("is_likely_guard_page") is True else ""
     return f"{extent}at {shorten(address)} {use}{guard}"
+
+
+def _describe_overflow(overflow: Json) -> Iterator[tuple[str, str]]:
+    size, distance = read_number(overflow, "stack_size"), read_number(overflow, "distance")
+    if size is not None and distance is not None:
+        yield "Overflow", f"{distance:,} bytes below the stack, which has {size >> 10:,} KiB"
 
 
 def _describe_adjusted(adjusted: Json) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Final
 from tecken.symbolication.minidump.report_values import shorten
 from tecken.symbolication.minidump.summary import DumpSummary, ReportedFrame
 
+STACK_OVERFLOW: Final = "EXCEPTION_STACK_OVERFLOW"
 # Beginnings of reasons, those with more words first. `{at}` is the address.
 CAUSES: Final = {
     "EXCEPTION_ACCESS_VIOLATION_READ": "it read from {at}",
@@ -19,7 +20,7 @@ CAUSES: Final = {
     "EXCEPTION_ACCESS_VIOLATION_EXEC": "it jumped to {at}, where no code is",
     "EXCEPTION_ACCESS_VIOLATION": "it accessed {at}",
     "EXCEPTION_IN_PAGE_ERROR": "the page at {at} could not be read from its file",
-    "EXCEPTION_STACK_OVERFLOW": "it used up its stack, most often by endless recursion",
+    STACK_OVERFLOW: "it used up its stack, most often by endless recursion",
     "EXCEPTION_STACK_BUFFER_OVERRUN": "it ended itself: a check of its stack or of its state failed",
     "EXCEPTION_HEAP_CORRUPTION": "its heap is corrupt; the cause may be earlier than this stack",
     "STATUS_HEAP_CORRUPTION": "its heap is corrupt; the cause may be earlier than this stack",
@@ -74,6 +75,8 @@ def describe_crash(summary: DumpSummary) -> str:
 
 
 def _describe_cause(summary: DumpSummary, frame: ReportedFrame | None) -> str:
+    if summary.is_stack_overflow:
+        return CAUSES[STACK_OVERFLOW]
     text = next((CAUSES[start] for start in LONGEST_CAUSES_FIRST if summary.reason.startswith(start)), "")
     if "{at}" not in text:
         return text

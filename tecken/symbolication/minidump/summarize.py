@@ -46,6 +46,7 @@ def summarize(report: Json, limits: SummaryLimits = LIMITS) -> DumpSummary:
         remarks=tuple(_read_remarks(report)),
         annotations=tuple(islice(_read_annotations(read_object(report, "crashpad")), MAX_ANNOTATIONS)),
         crash_lines=tuple(read_crash_lines(crash)),
+        is_stack_overflow=bool(read_object(crash, "stack_overflow")),
     )
 
 

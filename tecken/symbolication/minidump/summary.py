@@ -84,7 +84,7 @@ class DumpSummary(NamedTuple):
     """Summary of a report. `threads_left_out` and `modules_left_out` are those beyond the limits.
 
     `annotations` are names and values that the program has set for crash reports, and `crash_lines` titles
-    and texts about the instruction of the crash.
+    and texts about the instruction of the crash. `is_stack_overflow` is what the reason does not tell.
     """
 
     reason: str
@@ -100,6 +100,7 @@ class DumpSummary(NamedTuple):
     remarks: tuple[str, ...]
     annotations: tuple[tuple[str, str], ...]
     crash_lines: tuple[tuple[str, str], ...] = ()
+    is_stack_overflow: bool = False
 
     @property
     def first_frame(self) -> ReportedFrame | None:

@@ -14,6 +14,7 @@ from tecken.symbolication.minidump.dump import (
     Modules,
     SystemInfo,
 )
+from tecken.symbolication.minidump.findings import CrashAnalysis, StackOverflow
 from tecken.symbolication.minidump.port import ModuleState
 from tecken.symbolication.minidump.report import write_report
 from tecken.symbolication.minidump.stack import Stack, StackFrame
@@ -210,6 +211,14 @@ def test_facts_and_warnings_are_passed_on() -> None:
     )
     assert (report["lsb_release"], report["warnings"]) == ({"id": "debian"}, ["a"])
     assert (report["pid"], report["process_uptime"], report["thread_count"]) == (3, 4, 1)
+
+
+def test_stack_overflow_has_its_stack_and_the_distance_to_it() -> None:
+    analysis = CrashAnalysis(stack_overflow=StackOverflow(0x7FFD_0000_0000, 65536, 72))
+    info = write(dump_of("amd64", crash=CrashInfo("SIGSEGV", 1), analysis=analysis))["crash_info"]
+    assert info["stack_overflow"] == {
+        "stack_address": "0x00007ffd00000000", "stack_size": 65536, "distance": 72,
+    }  # fmt: skip
 
 
 def test_dump_without_a_crash_has_no_reason() -> None:

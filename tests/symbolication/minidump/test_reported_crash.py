@@ -16,6 +16,7 @@ MEMBER: dict[str, Any] = {
     "instruction_pointer_update": None,
     "possible_bit_flips": None,
     "crash_inconsistencies": [],
+    "stack_overflow": None,
 }
 
 
@@ -72,6 +73,12 @@ def test_access_has_its_size_address_and_use(access: dict[str, object], text: st
 )
 def test_adjusted_address_has_its_meaning(adjusted: dict[str, str], title: str, text: str) -> None:
     assert (title, text) in lines(adjusted_address=adjusted)
+
+
+def test_stack_overflow_has_its_distance_and_the_size_of_the_stack() -> None:
+    overflow = {"stack_address": "0x00007f0000001000", "stack_size": 8 << 20, "distance": 4104}
+
+    assert ("Overflow", "4,104 bytes below the stack, which has 8,192 KiB") in lines(stack_overflow=overflow)
 
 
 def test_likely_bit_flips_are_shown_and_the_most_likely_first() -> None:

@@ -167,6 +167,18 @@ def test_sentence_has_the_cause(reason: str, address: str, expected: str) -> Non
     assert crash(reason, address).startswith(f"shop crashed in pay: {expected}")
 
 
+def test_sentence_of_a_stack_overflow_that_the_reason_does_not_tell() -> None:
+    overflow = {"stack_address": "0x00007f0000001000", "stack_size": 65536, "distance": 72}
+    report = {
+        "crash_info": {"type": "SIGSEGV / SEGV_ACCERR", "address": "0x8", "stack_overflow": overflow},
+        "main_module": 0,
+        "modules": [{"filename": "shop"}],
+    }
+    assert describe_crash(summarize(report)) == (
+        "shop crashed: it used up its stack, most often by endless recursion."
+    )
+
+
 def test_sentence_of_a_jump_to_null_names_the_jump() -> None:
     text = crash("SIGSEGV / SEGV_MAPERR", module=None, function=None, offset="0x0000000000000000")
     assert text == (

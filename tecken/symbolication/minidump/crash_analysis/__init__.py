@@ -2,7 +2,7 @@
 
 Each part uses the registers, the code and the mapped memory as the dump has them, and finds nothing without.
 
-Source: `processor.rs` of minidump-processor 0.27, whose results these are.
+Source: `processor.rs` of minidump-processor 0.27, whose results these are, but for `stack_overflow`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tecken.symbolication.minidump.crash_analysis.inconsistencies import (
     find_inconsistencies,
     is_protection_fault,
 )
+from tecken.symbolication.minidump.crash_analysis.stack_overflow import find_stack_overflow
 from tecken.symbolication.minidump.dump import CrashInfo, MemoryRegion, Registers
 from tecken.symbolication.minidump.findings import (
     AdjustedAddress,
@@ -76,12 +77,15 @@ def analyze_crash(crash: CrashInfo, scene: CrashScene) -> CrashAnalysis:
         flips = _find_flips(crash, scene, instruction, adjusted)
     pointer = registers.get("rip") if registers else None
     inconsistencies = tuple(find_inconsistencies(crash, os, instruction, pointer, protections))
+    overflow = find_stack_overflow(crash, registers, protections)
     if instruction is None:
-        return CrashAnalysis(bit_flips=flips, inconsistencies=inconsistencies)
+        return CrashAnalysis(bit_flips=flips, inconsistencies=inconsistencies, stack_overflow=overflow)
     accesses = instruction.accesses
     if accesses is not None:
         accesses = tuple(_mark_guard_page(access, protections) for access in accesses)
-    return CrashAnalysis(instruction.text, accesses, instruction.target, adjusted, flips, inconsistencies)
+    return CrashAnalysis(
+        instruction.text, accesses, instruction.target, adjusted, flips, inconsistencies, overflow
+    )
 
 
 def _adjust(crash: CrashInfo, os: str, instruction: CrashInstruction) -> AdjustedAddress | None:
