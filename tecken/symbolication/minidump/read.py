@@ -43,6 +43,7 @@ from tecken.symbolication.minidump.protections import MappedRange, read_protecti
 from tecken.symbolication.minidump.signature import HEAD_BYTES, is_core
 from tecken.symbolication.minidump.system_info import read_system
 from tecken.symbolication.minidump.thread_list import read_threads
+from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES, SUPPORTED
 
 MAX_SOFT_ERROR_BYTES: Final = 1 << 20
 
@@ -81,6 +82,9 @@ def read_minidump(data: memoryview) -> Minidump:
     memory = read_memory(dump)
     exception = read_exception(dump)
     threads, requesting = read_threads(dump, system, memory, exception, read_special_threads(dump))
+    if info.cpu not in ARCHITECTURES:
+        processor = f"{info.cpu}, {system.architecture:#x}"
+        dump.warn(f"stacks of this processor ({processor}) cannot be walked; only {SUPPORTED}")
     mappings = read_mappings(dump)
     crash, analysis = None, CrashAnalysis()
     if exception:

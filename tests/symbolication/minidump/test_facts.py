@@ -77,6 +77,13 @@ def test_processor_has_a_name_and_a_text(cpu: int, details: bytes, name: str, te
     assert (system.cpu, system.cpu_info) == (name, text)
 
 
+def test_processor_whose_stacks_cannot_be_walked_has_a_warning() -> None:
+    dump = DumpWriter(LINUX, 0x8005)
+    dump.thread(1)
+    [warning] = read(dump).warnings
+    assert warning.startswith("stacks of this processor (unknown, 0x8005) cannot be walked; only x86, ")
+
+
 def test_system_of_unknown_number_is_named_after_it() -> None:
     assert read(DumpWriter(0x9999)).system.os == "0x0x009999"
 

@@ -113,3 +113,4 @@ ARM64: Final = Architecture(
 )
 
 ARCHITECTURES: Final = {arch.name: arch for arch in (X86, AMD64, ARM, ARM64)}
+SUPPORTED: Final = "x86, x86-64, ARM and ARM64 are supported"
