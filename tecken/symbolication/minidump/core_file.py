@@ -43,7 +43,7 @@ from tecken.symbolication.minidump.module_list import MAX_BUILD_ID_BYTES, MAX_MO
 from tecken.symbolication.minidump.protections import MappedRange, Protections
 from tecken.symbolication.minidump.signature import ELF
 from tecken.symbolication.minidump.thread_list import MAX_THREADS
-from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES
+from tecken.symbolication.minidump.unwind.arch import ARCHITECTURES, SUPPORTED
 
 # A thread has up to ten notes.
 MAX_NOTES: Final = 1 << 16
@@ -147,10 +147,11 @@ def _open(data: memoryview) -> _Core:
         raise Malformed(f"ELF file has the type {kind}; only core files (4) are processed")
     processor = _PROCESSORS.get(machine)
     if processor is None or processor.layout.width != 4 * width:
-        raise Malformed(
-            f"core file is of the processor {machine} with ELF class {width}, which is unsupported"
-        )
-    segments = list(read_segments(data, processor.layout, 0xFFFE))
+        raise Malformed(f"core file is of the processor {machine} with ELF class {width}; only {SUPPORTED}")
+    try:
+        segments = list(read_segments(data, processor.layout, 0xFFFE))
+    except Malformed as error:
+        raise Malformed(f"cannot read the list of memory of the core file: {error}") from None
     warnings = []
     if any(segment.offset + segment.file_size > len(data) for segment in segments):
         warnings.append("core file is cut short: memory is missing")

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Any, Final, TypeVar
 
 from tecken.errors import Malformed
+from tecken.symbolication.minidump.signature import MINIDUMP, NOT_A_DUMP
 
 MAX_STREAMS: Final = 4096
 MAX_TEXT_BYTES: Final = 64 << 10
@@ -40,17 +41,16 @@ class DumpBytes:
         if count > MAX_STREAMS:
             raise Malformed(f"minidump has {count} streams; at most {MAX_STREAMS} are read")
         # A later stream of the same type replaces an earlier one, as in rust-minidump.
-        self._streams = {
-            kind: (size, rva) for kind, size, rva in _ENTRY.iter_unpack(self.part(12 * count, directory))
-        }
+        entries = self.part(_ENTRY.size * count, directory, "the directory")
+        self._streams = {kind: (size, rva) for kind, size, rva in _ENTRY.iter_unpack(entries)}
 
     def _header(self) -> tuple[int, int, int]:
         """Return the number of streams, the offset of the directory, and when the dump was written."""
         magic = bytes(self.data[:4])
         if magic == b"PMDM":
             raise Malformed("minidump is big-endian; only little-endian minidumps are supported")
-        if magic != b"MDMP":
-            raise Malformed("file is not a minidump: it does not begin with MDMP")
+        if magic != MINIDUMP:
+            raise Malformed(NOT_A_DUMP)
         if len(self.data) < _HEADER.size:
             raise Malformed("file is too short for a minidump")
         _, version, count, directory, _, time_stamp, _ = _HEADER.unpack_from(self.data)
@@ -60,12 +60,11 @@ class DumpBytes:
             )
         return count, directory, time_stamp
 
-    def part(self, size: int, rva: int) -> memoryview:
+    def part(self, size: int, rva: int, title: str = "a part") -> memoryview:
         """Return bytes at an offset. Raises Malformed if the file ends before them."""
         if rva + size > len(self.data):
-            raise Malformed(
-                f"{size} bytes at offset {rva:#x} are past the end of the file, which is cut short or damaged"
-            )
+            place = f"{title} of {size} bytes at offset {rva:#x}"
+            raise Malformed(f"{place} is past the end of the file, which is cut short or damaged")
         return self.data[rva : rva + size]
 
     def part_or_empty(self, size: int, rva: int) -> memoryview:
@@ -80,6 +79,12 @@ class DumpBytes:
         """Return the content of a stream; None if the dump does not have it. Raises Malformed."""
         place = self._streams.get(kind)
         return self.part(*place) if place else None
+
+    def require_stream(self, kind: int, title: str) -> memoryview:
+        """Return the content of a stream without which there is no report. Raises Malformed."""
+        if kind not in self._streams:
+            raise Malformed(f"minidump has no {title}")
+        return self.part(*self._streams[kind], f"the {title}")
 
     def read_stream(
         self, kind: int, title: str, read: Callable[[memoryview], _Result], default: _Result

@@ -5,7 +5,6 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from tecken.errors import Malformed
 from tecken.symbolication.minidump.dump import SystemInfo
 from tecken.symbolication.minidump.dump_bytes import DumpBytes, unpack
 
@@ -57,10 +56,7 @@ class SystemRecord(NamedTuple):
 
 def read_system(dump: DumpBytes) -> SystemRecord:
     """Return the system. Raises Malformed."""
-    stream = dump.stream(_SYSTEM_INFO)
-    if stream is None:
-        raise Malformed("minidump has no system info")
-    values = unpack(_LAYOUT, stream)
+    values = unpack(_LAYOUT, dump.require_stream(_SYSTEM_INFO, "system info"))
     architecture, level, revision, count, _, major, minor, build, platform, build_rva, details = values
     cpu = _CPUS.get(architecture, "unknown")
     version = _version(f"{major}.{minor}.{build}", platform, dump.text(build_rva) or "")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
-from tecken.errors import Malformed
 from tecken.symbolication.minidump.contexts import read_context
 from tecken.symbolication.minidump.dump import DumpThread, MemoryRegion, Registers
 from tecken.symbolication.minidump.dump_bytes import DumpBytes, Record
@@ -64,9 +63,7 @@ def read_threads(
 
 def _records(dump: DumpBytes, requesting_id: int | None) -> Sequence[Record]:
     """Return the records of at most MAX_THREADS threads, with that of the requesting thread."""
-    stream = dump.stream(_THREAD_LIST)
-    if stream is None:
-        raise Malformed("minidump has no list of threads")
+    stream = dump.require_stream(_THREAD_LIST, "list of threads")
     records = list(dump.records(stream, _THREAD, "threads", MAX_THREAD_RECORDS))
     if len(records) <= MAX_THREADS:
         return records
