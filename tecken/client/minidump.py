@@ -30,6 +30,7 @@ except ImportError:
 PATH: Final = "process/minidump"
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
+COMPRESSED: Final = {GZIP: "gzip", ZSTD: "zstd"}
 # The window of zlib for a gzip header.
 GZIP_WINDOW: Final = 31
 # The longest block of zstd and the headers before it: only a complete block can be unpacked.

@@ -21,7 +21,7 @@ import httpx
 
 from tecken.client import __version__
 from tecken.client.exchange import Busy, NoServer, Refused, exchange, is_page, open_client, print_remark
-from tecken.client.minidump import HEAD_BYTES, find_encoding, process_minidump
+from tecken.client.minidump import COMPRESSED, HEAD_BYTES, find_encoding, process_minidump
 from tecken.client.report import make_printable, print_lines
 from tecken.client.uploads import CHUNK_BYTES
 from tecken.errors import redact_url
@@ -142,6 +142,9 @@ def _copy(source: BinaryIO) -> Iterator[BinaryIO]:
 def _symbolicate_text(client: httpx.Client, url: str, content: bytes, content_type: str) -> str:
     address = f"{url.rstrip('/')}/{PATH}"
     headers = {"Accept": content_type, "Content-Type": "text/plain"}
+    for start, encoding in COMPRESSED.items():
+        if content.startswith(start):
+            headers["Content-Encoding"] = encoding
     response = exchange(client, "POST", address, lambda: content, headers)
     if response.status_code != HTTPStatus.OK or is_page(response):
         raise NoServer(f"{redact_url(address)}: no Tecken server answers there ({response.status_code})")

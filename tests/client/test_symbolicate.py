@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -49,6 +52,18 @@ def test_files_are_printed_with_their_names(server: SymbolServer, tmp_path: Path
     assert main(list(map(str, paths))) == DONE
     assert capsys.readouterr().out == f"==> {paths[0]} <==\nfirst\n==> {paths[1]} <==\nsecond\n"
     assert [request.body for request in server.requests[TEXT]] == [b"a.txt", b"b.txt"]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_compressed_report_is_sent_as_such(
+    server: SymbolServer, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    server.script[TEXT] = Reply(said=b"Kind: gdb\n")
+    packed = pack(b"a crash")
+    (tmp_path / "crash.txt.packed").write_bytes(packed)
+    assert main([str(tmp_path / "crash.txt.packed")]) == DONE
+    request = server.only(TEXT)
+    assert (request.body, request.headers["Content-Encoding"]) == (packed, encoding)
 
 
 def test_json_is_printed_as_it_is(server: SymbolServer, tmp_path: Path, capsys: Output) -> None:
