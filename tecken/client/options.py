@@ -11,6 +11,7 @@ from typing import Final
 
 from tecken.client import __version__
 from tecken.client.origin import MAX_LENGTH, SYSTEMS, UploadOrigin, find_origin
+from tecken.errors import redact_url
 from tecken.symbols.layouts import FileType
 
 CHECK: Final = "check"
@@ -56,7 +57,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     if not options.dry_run and not options.url:
         parser.error("no server: give --url or TECKEN_URL")
     if not options.dry_run and not options.token:
-        parser.error("no token: give TECKEN_TOKEN, --token-file or --token")
+        address = f"{redact_url(options.url).rstrip('/')}/tokens/"
+        parser.error(f"no token: create one at {address}, and give TECKEN_TOKEN, --token-file or --token")
     if missing := [str(path) for path in options.paths if not path.exists()]:
         parser.error(f"no such file or directory: {', '.join(missing)}")
     if options.sources and not options.sources.is_dir():

@@ -79,6 +79,15 @@ def test_command_token_is_sent_in_a_header(server: SymbolServer, sym: Path) -> N
     assert server.only(ZIP).headers["Auth-Token"] == "secret-of-ci"
 
 
+def test_command_without_a_token_names_the_page_that_makes_one(
+    server: SymbolServer, sym: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TECKEN_TOKEN", raising=False)
+    with pytest.raises(SystemExit, match=str(USAGE)):
+        main([str(sym)])
+    assert f"no token: create one at {server.url}/tokens/, and give TECKEN_TOKEN" in capsys.readouterr().err
+
+
 def test_command_token_file_is_read(server: SymbolServer, sym: Path, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("of-the-file\n")
     main([str(sym), "--token-file", str(tmp_path / "token")])
