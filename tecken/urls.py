@@ -18,7 +18,7 @@ from tecken.download.protocols import BUILD_ID_PATTERNS, PATTERNS, SOURCE_PATTER
 from tecken.download.views import download, download_by_build_id, download_source
 from tecken.monitoring.health import views as health
 from tecken.symbolication.api import views as symbolication
-from tecken.symbolication.api.minidump import get_minidump, post_minidump
+from tecken.symbolication.api.minidump import post_minidump, serve_report
 from tecken.symbolication.api.source import source_v1
 from tecken.symbolication.api.text import symbolicate_body
 from tecken.symbolication.services import convert_for_download
@@ -53,7 +53,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("symbolicate/text", symbolicate_body),
     path("source/v1", source_v1),
     path("process/minidump", post_minidump),
-    path("process/minidump/<str:dump_id>", get_minidump),
+    path("process/minidump/<str:dump_id>", serve_report),
     # Health
     path("__lbheartbeat__", lbheartbeat),
     path("__heartbeat__", health.heartbeat),

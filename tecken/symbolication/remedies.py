@@ -46,12 +46,12 @@ class ModuleFacts(NamedTuple):
     explain: str = ""
     """Address of the page that explains it."""
     is_of_dump: bool = False
-    """It is of a minidump's report, which never changes."""
+    """It is of a minidump's report, which changes only when the dump is processed again."""
 
     @property
     def retry(self) -> str:
         """Return what people do for another result."""
-        return "send the dump again" if self.is_of_dump else "look again"
+        return "process the dump again" if self.is_of_dump else "look again"
 
 
 class Remedy(NamedTuple):
@@ -172,7 +172,9 @@ def _remedies_of_sources(facts: ModuleFacts, site: str) -> Iterator[Remedy]:
 def _remedy_of_absent(facts: ModuleFacts, site: str) -> Remedy:
     upload = _upload(facts, site)
     if facts.was_uploaded and facts.is_of_dump:
-        text = "It has been uploaded: send the dump again. If the report lacks it then, too, upload it again"
+        text = (
+            "It has been uploaded: process the dump again. If the report lacks it then, too, upload it again"
+        )
         return Remedy("uploaded", text, upload)
     if facts.was_uploaded:
         text = "It was uploaded, and its file has been removed since; upload it again"

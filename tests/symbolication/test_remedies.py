@@ -109,7 +109,7 @@ def test_find_remedy_names_cause_and_one_step(known: dict[str, Any], cause: str,
 def test_find_remedy_in_a_report_of_a_dump_asks_for_the_dump_again(known: dict[str, Any]) -> None:
     remedy = find_remedy(FACTS._replace(is_of_dump=True, **known), SITE)
     assert remedy
-    assert "send the dump again" in remedy.text
+    assert "process the dump again" in remedy.text
     assert "look again" not in remedy.text
 
 

@@ -69,6 +69,7 @@ ACTS = (
     Act("symbolicate", EVERYBODY, {"text": STACK, "do": "share"}),
     Act("shared", EVERYBODY),
     Act("minidump", EVERYBODY),
+    Act("minidump", EVERYBODY, {}),
     Act("minidump-send", EVERYBODY, {"minidump": b"MDMP"}),
     Act("explain", EVERYBODY),
     Act("explained", EVERYBODY),

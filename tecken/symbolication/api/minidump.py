@@ -1,4 +1,4 @@
-"""`POST /process/minidump` and `GET /process/minidump/<id>`: from a dump to its report (docs/api.md).
+"""`POST /process/minidump`, and `/process/minidump/<id>`: from a dump to its report (docs/api.md).
 
 Programs that send dumps after a crash take status 200 alone as success, and keep the text of the response as
 the id of their report. They therefore get the id, whether or not the report is ready. They do not send a dump
@@ -49,6 +49,8 @@ BODY_SECONDS: Final = 600.0
 # Seconds until a client should look again.
 RETRY_AFTER: Final = "2"
 TEXT: Final = "text/plain; charset=utf-8"
+EXPOSED: Final = "Location, RateLimit, RateLimit-Policy, Retry-After"
+REPORT_METHODS: Final = "GET, HEAD, POST, OPTIONS"
 
 
 def max_dump_bytes() -> int:
@@ -143,7 +145,7 @@ def submit(request: HttpRequest, file: BinaryIO) -> str:
 
 @csrf_exempt
 @count_requests(NAME)
-@cors("POST, OPTIONS", expose="Location, RateLimit, RateLimit-Policy, Retry-After")
+@cors("POST, OPTIONS", EXPOSED)
 @post_only
 @rate_limited("symbolicate", cost=None)
 @charge_before_body
@@ -169,7 +171,22 @@ def admit_dump(request: HttpRequest) -> None:
 post_minidump.admit = admit_dump  # type: ignore[attr-defined]
 
 
-@cors("GET, HEAD, OPTIONS", expose="Location, RateLimit, RateLimit-Policy, Retry-After")
+@csrf_exempt
+def serve_report(request: HttpRequest, dump_id: str) -> HttpResponse:
+    """Return the report of a dump; a POST has a kept dump processed again before."""
+    return (post_again if request.method == "POST" else get_minidump)(request, dump_id)
+
+
+@cors(REPORT_METHODS, EXPOSED)
+@post_only
+@rate_limited("symbolicate")
+def post_again(request: HttpRequest, dump_id: str) -> HttpResponse:
+    """Process a kept dump again, and wait for its report for some seconds."""
+    dump_desk().process_again(dump_id, client_of(request), caller_of(request))
+    return _reply(request, dump_id, dump_desk().wait(dump_id, options().minidump_deadline_seconds))
+
+
+@cors(REPORT_METHODS, EXPOSED)
 @get_only
 @rate_limited("symbolicate")
 def get_minidump(request: HttpRequest, dump_id: str) -> HttpResponse:

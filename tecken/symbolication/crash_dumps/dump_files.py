@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -20,6 +20,7 @@ DUMP: Final = "dmp"
 REPORT: Final = "json.zst"
 NAME: Final = re.compile(rf"{ROOT}/([0-9a-f]{{32}})\.({DUMP}|json\.zst)")
 CHUNK_BYTES: Final = 256 << 10
+ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class StoredPart(NamedTuple):
@@ -58,7 +59,7 @@ class DumpFiles:
             copy.flush()
             yield copy
 
-    def has_dump(self, dump_id: str, since: datetime) -> bool:
+    def has_dump(self, dump_id: str, since: datetime = ANY_TIME) -> bool:
         """Return whether a dump is stored that was written after a moment."""
         try:
             return self._bucket.head(_path(dump_id, DUMP))["last_modified"] >= since

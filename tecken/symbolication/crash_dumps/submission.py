@@ -30,6 +30,7 @@ ERRORS: Final[dict[str, type[TeckenError]]] = {
     error.__name__: error for error in (Malformed, TooLarge, Unavailable)
 }
 NO_CALLER: Final = Caller()
+NOT_KEPT: Final = "the dump of this id is not stored any more; send it again"
 NO_DUMP: Final = "no minidump has this id, or its report has expired"
 
 
@@ -114,6 +115,26 @@ class DumpDesk:
             self._files.delete(dump_id, DUMP)
             raise
         return dump_id
+
+    def is_kept(self, dump_id: str) -> bool:
+        """Return whether a dump is stored, so that it can be processed again. Raises Unavailable."""
+        return is_id(dump_id) and self._files.has_dump(dump_id)
+
+    def process_again(self, dump_id: str, client: str, caller: Caller = NO_CALLER) -> None:
+        """Send the job of a kept dump once more; its new report replaces the old one.
+
+        A dump that waits or runs gets no second job. Raises NotFound, TooManyAtOnce and Unavailable.
+        """
+        if not self.is_kept(dump_id):
+            raise NotFound(NOT_KEPT)
+        if not self._tracker.claim(dump_id, client):
+            return
+        try:
+            self._send(dump_id, caller)
+        except TeckenError:
+            # The old report stays.
+            self._tracker.finish(dump_id, TrackedDump("done"))
+            raise
 
     def fetch(self, dump_id: str) -> DumpStatus:
         """Return the state of a dump now. Raises NotFound for an unknown one, and Unavailable."""

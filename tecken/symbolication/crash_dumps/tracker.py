@@ -1,6 +1,8 @@
 """States of dumps on redis-cache, and the places that their clients have.
 
     waiting ── begin ──> running ── finish ──> done or failed ── expiry ──> unknown
+       ^                                            │
+       └──────────── claim, of a kept dump ─────────┘
 
 A state that is lost costs its client an answer of "waiting" until the report is there: the storage has the
 dump and the report.
@@ -29,6 +31,10 @@ RETRY_AFTER: Final = 5.0
 # Members are dumps, scores the times at which their places expire. It has to be one script: requests of one
 # client at the same time would otherwise each see a free place.
 CLAIM: Final = """
+local state = redis.call('HGET', KEYS[3], 'state')
+if state == 'waiting' or state == 'running' then
+  return 3
+end
 local now = tonumber(redis.call('TIME')[1])
 for i, most in ipairs({tonumber(ARGV[1]), tonumber(ARGV[2])}) do
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
@@ -40,6 +46,7 @@ for i = 1, 2 do
   redis.call('ZADD', KEYS[i], now + ARGV[3], KEYS[3])
   redis.call('EXPIRE', KEYS[i], ARGV[3])
 end
+redis.call('DEL', KEYS[3])
 redis.call('HSET', KEYS[3], 'state', 'waiting', 'client', KEYS[1])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 return 0
@@ -106,18 +113,22 @@ class DumpTracker:
         self._places = places
         self._seconds = seconds
 
-    def claim(self, dump_id: str, client: str) -> None:
-        """Take a place for a new dump, which waits from now on. Raises TooManyAtOnce."""
+    def claim(self, dump_id: str, client: str) -> bool:
+        """Take a place for a dump, which waits from now on. Raises TooManyAtOnce.
+
+        Return False for a dump that waits or runs already; it has a place and a job.
+        """
         most = self._places()
         seconds = max(PLACE_SECONDS, round(self._seconds()))
         keys = client_key(client), ALL, state_key(dump_id)
-        full = self._eval(CLAIM, keys, most, MAX_DUMPS, PLACE_SECONDS, seconds)
-        if full == 1:
+        outcome = self._eval(CLAIM, keys, most, MAX_DUMPS, PLACE_SECONDS, seconds)
+        if outcome == 1:
             raise _too_many(most)
-        if full:
+        if outcome == 2:
             raise Unavailable(
                 "too many minidumps are being processed; send this one again later", RETRY_AFTER
             )
+        return bool(outcome == 0)
 
     def check_places(self, client: str) -> None:
         """Raise TooManyAtOnce, before the body of a request is read, if the client has no place."""

@@ -108,6 +108,17 @@ PATHS: Json = {
                 202: ACCEPTED,
                 413: {"$ref": "#/components/responses/RequestEntityTooLarge"},
             },
-        }
+        },
+        "post": {
+            "operationId": "process_minidump_again",
+            "summary": "Process a kept minidump again",
+            "description": "The new report replaces the old one. 404 if the dump is not stored any more.",
+            "tags": ["symbolication"],
+            "parameters": [{"name": "dump_id", "in": "path", "required": True, "schema": STRING}],
+            "responses": {
+                200: {"description": "OK", "content": REPORTED},
+                202: ACCEPTED,
+            },
+        },
     },
 }

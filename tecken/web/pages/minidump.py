@@ -11,11 +11,12 @@ import orjson
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from tecken.errors import Unavailable, hide_places
 from tecken.http.decorators import accept_body, raise_refusal
-from tecken.http.ratelimit import charge_request
+from tecken.http.ratelimit import caller_of, charge_request
+from tecken.runtimeconfig.current import options
 from tecken.symbolication.api.minidump import (
     BODY_SECONDS,
     admit_dump,
@@ -23,8 +24,9 @@ from tecken.symbolication.api.minidump import (
     receive_dump,
     submit,
 )
+from tecken.symbolication.api.views import client_of
 from tecken.symbolication.crash_dumps import services as crash_dump_services
-from tecken.web.auth import SitePage, accept_streamed_form, open_page
+from tecken.web.auth import SitePage, accept_streamed_form, open_page, render_errors
 from tecken.web.dump_results import describe_form, describe_result
 from tecken.web.pages import symbolicate
 from tecken.web.pages.symbolicate import charge_post
@@ -64,14 +66,23 @@ def send_minidump(request: HttpRequest) -> HttpResponse:
 send_minidump.admit = admit_dump  # type: ignore[attr-defined]
 
 
+@render_errors
+@charge_post
 @open_page
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def show_minidump(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the result of a minidump, or its state until the result is there."""
+    """Show the result of a minidump, or its state until the result is there. A POST processes it again."""
+    desk = crash_dump_services.dump_desk()
+    if request.method == "POST":
+        with explain_outage("The minidump cannot be processed"):
+            desk.process_again(name, client_of(request), caller_of(request))
+        return redirect("minidump", name=name)
     charge_request(request)
     with explain_outage("The result cannot be read"):
-        status = crash_dump_services.dump_desk().wait(name, WAIT)
-    values: dict[str, object] = describe_form()
+        status = desk.wait(name, WAIT)
+        can_repeat = status.state == "done" or status.kind == "Unavailable"
+        is_kept = can_repeat and options().minidump_keep_dumps and desk.is_kept(name)
+    values: dict[str, object] = {**describe_form(), "is_kept": is_kept}
     code = HTTPStatus.OK
     if status.state == "done":
         site = request.build_absolute_uri("/").rstrip("/")

@@ -14,8 +14,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from tecken.errors import TooManyAtOnce
+from tecken.errors import TooManyAtOnce, Unavailable
 from tecken.http.decorators import REFUSAL
+from tecken.jobs import sending
 from tecken.redisclient.services import cache_client
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.minidump import SENDER_SECONDS, admit_dump
@@ -54,6 +55,10 @@ def post_form(fields: dict[str, Any], **headers: str) -> Any:
 
 def get(dump_id: str) -> Any:
     return Client().get(f"{URL}/{dump_id}")
+
+
+def again(dump_id: str) -> Any:
+    return Client(enforce_csrf_checks=True).post(f"{URL}/{dump_id}")
 
 
 def file(content: bytes, name: str = "a.dmp") -> SimpleUploadedFile:
@@ -286,6 +291,68 @@ def test_kept_dump_stays(runtime_options: Override) -> None:
         assert kept.read() == crash_dump()
 
 
+def test_kept_dump_is_processed_again_at_the_same_address(runtime_options: Override) -> None:
+    runtime_options(minidump_keep_dumps=True)
+    dump_id = post(crash_dump()).json()["id"]
+    run_jobs()
+    dump_files().put_report(dump_id, b'{"status": "old"}')
+    reply = again(dump_id)
+    assert (reply.status_code, reply["Location"]) == (202, f"http://testserver{URL}/{dump_id}")
+    assert again(dump_id).json()["state"] == "waiting"
+    assert cache_client().zcard(ALL) == 1
+    run_jobs()
+    assert functions(get(dump_id).json())[0] == "by_price"
+
+
+def test_kept_dump_is_answered_with_its_new_report(runtime_options: Override, tmp_path: Path) -> None:
+    runtime_options(minidump_keep_dumps=True, minidump_deadline_seconds=60)
+    with working():
+        dump_id = post(crash_dump(), **{"User-Agent": "Crashpad/1"}).content.decode()
+        (report,) = tmp_path.glob("minidumps/*.json.zst")
+        os.utime(report, (0, 0))
+        assert get(dump_id).status_code == 404
+        assert again(dump_id).json()["status"] == "OK"
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_dump_that_is_not_stored_is_not_processed_again(runtime_options: Override, *, is_kept: bool) -> None:
+    runtime_options(minidump_keep_dumps=is_kept)
+    dump_id = post(crash_dump()).json()["id"]
+    run_jobs()
+    dump_files().delete(dump_id, "dmp")
+    reply = again(dump_id)
+    assert reply.status_code == 404
+    assert reply.json()["error"] == "the dump of this id is not stored any more; send it again"
+    assert get(dump_id).status_code == 200
+    assert again("0" * 32).status_code == 404
+    assert sent_jobs() == []
+
+
+def test_report_stays_if_its_dump_cannot_be_processed_again(
+    runtime_options: Override, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime_options(minidump_keep_dumps=True)
+    dump_id = post(crash_dump()).json()["id"]
+    run_jobs()
+
+    def fail(*_arguments: object) -> None:
+        raise Unavailable("the queue does not answer")
+
+    monkeypatch.setattr(sending, "send", fail)
+    assert again(dump_id).status_code == 503
+    assert get(dump_id).status_code == 200
+    assert cache_client().zcard(ALL) == 0
+
+
+def test_client_without_a_place_does_not_process_again(runtime_options: Override) -> None:
+    runtime_options(minidump_keep_dumps=True, minidump_client_dumps=1)
+    dump_id = post(crash_dump()).json()["id"]
+    run_jobs()
+    post(crash_dump())
+    assert again(dump_id).status_code == 429
+    assert get(dump_id).status_code == 200
+
+
 def test_state_that_redis_has_lost_is_found_in_the_storage() -> None:
     dump_id = post(crash_dump()).json()["id"]
     cache_client().flushdb()
@@ -318,5 +385,5 @@ def test_dump_without_storage_is_503_and_frees_its_place(tmp_path: Path, setting
 
 def test_other_methods_are_405() -> None:
     assert (Client().get(URL).status_code, Client().get(URL)["Allow"]) == (405, "POST, OPTIONS")
-    assert Client().post(f"{URL}/{'0' * 32}").status_code == 405
+    assert Client().put(f"{URL}/{'0' * 32}").status_code == 405
     assert Client().options(URL)["Access-Control-Allow-Methods"] == "POST, OPTIONS"

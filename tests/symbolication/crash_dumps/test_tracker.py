@@ -76,6 +76,25 @@ def test_site_with_too_many_dumps_is_unavailable(tracker: DumpTracker) -> None:
         tracker.claim("a", "client")
 
 
+def test_dump_that_has_ended_waits_again_with_all_its_attempts(tracker: DumpTracker) -> None:
+    assert tracker.claim("a", "client")
+    for attempt in (1, 2):
+        assert tracker.begin("a")[1] == attempt
+    tracker.finish("a", TrackedDump("failed", "Unavailable", "no storage"))
+    assert tracker.claim("a", "client")
+    assert tracker.get("a") == TrackedDump("waiting")
+    assert tracker.begin("a") == ("waiting", 1)
+
+
+def test_dump_that_waits_or_runs_takes_no_second_place(tracker: DumpTracker) -> None:
+    tracker.claim("a", "client")
+    assert not tracker.claim("a", "other")
+    tracker.begin("a")
+    assert not tracker.claim("a", "other")
+    assert tracker.get("a") == TrackedDump("running")
+    assert cache_client().zcard(ALL) == 1
+
+
 def test_attempt_that_is_postponed_does_not_count(tracker: DumpTracker) -> None:
     tracker.claim("a", "client")
     assert tracker.begin("a") == ("waiting", 1)

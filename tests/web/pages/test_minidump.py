@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from tecken import services
 from tecken.jobs import sending
+from tecken.symbolication.crash_dumps.dump_files import DUMP
 from tecken.symbolication.crash_dumps.services import dump_files
 from tecken.web.pages import minidump
 from tests.support.options import Override
@@ -138,7 +139,7 @@ def test_result_with_unavailable_symbols_asks_for_the_dump_again(client: Client)
     report = crash_report()
     report["modules"][1] |= {"symbols": "unavailable", "symbols_reason": "a source did not answer"}
     page = show_report(client, report)
-    assert "(a source did not answer); send the dump again in some seconds" in page
+    assert "(a source did not answer); process the dump again in some seconds" in page
     assert "look again" not in page
     assert '<a href="#again">send the dump again</a>' in page
     assert '<h2 id="again">Send the dump again, or another one</h2>' in page
@@ -163,6 +164,43 @@ def test_unknown_result_is_404(client: Client, name: str) -> None:
 def test_look_at_an_unknown_result_counts_as_a_request(client: Client, runtime_options: Override) -> None:
     runtime_options(limit_symbolicate=("1 requests/hour per address",))
     assert [client.get(f"/symbolicate/minidump/{'0' * 32}/").status_code for _ in range(2)] == [404, 429]
+
+
+def test_kept_dump_is_processed_again(client: Client, runtime_options: Override) -> None:
+    runtime_options(minidump_keep_dumps=True)
+    dump_id = submit()
+    finish(dump_id, crash_report())
+    page = show(client, dump_id)
+    assert '<a href="#again">process the dump again</a>.' in page
+    assert '<button class="main">Process again</button>' in page
+    response = client.post(f"/symbolicate/minidump/{dump_id}/")
+    assert (response.status_code, response["Location"]) == (302, f"/symbolicate/minidump/{dump_id}/")
+    assert "The dump waits for a worker." in show(client, dump_id)
+
+
+def test_dump_that_was_deleted_is_not_processed_again(client: Client, runtime_options: Override) -> None:
+    runtime_options(minidump_keep_dumps=True)
+    dump_id = submit()
+    finish(dump_id, crash_report())
+    dump_files().delete(dump_id, DUMP)
+    assert "Process again" not in show(client, dump_id)
+    response = client.post(f"/symbolicate/minidump/{dump_id}/")
+    assert response.status_code == 404
+    assert b"not stored any more; send it again" in response.content
+    assert "crashed in abort" in show(client, dump_id)
+
+
+def test_kept_dump_is_not_processed_again_by_another_site(runtime_options: Override) -> None:
+    runtime_options(minidump_keep_dumps=True)
+    dump_id = submit()
+    finish(dump_id, crash_report())
+    assert Client(enforce_csrf_checks=True).post(f"/symbolicate/minidump/{dump_id}/").status_code == 403
+
+
+def test_attempts_to_process_again_count_as_requests(client: Client, runtime_options: Override) -> None:
+    runtime_options(limit_symbolicate=("1 requests/hour per address",))
+    url = f"/symbolicate/minidump/{'0' * 32}/"
+    assert [client.post(url).status_code for _ in range(2)] == [404, 429]
 
 
 def test_hostile_names_are_escaped(client: Client) -> None:
