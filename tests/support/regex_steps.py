@@ -41,6 +41,8 @@ class Matcher:
     def __init__(self, pattern: re.Pattern[Any]) -> None:
         self.pattern = pattern
         self.tree = parser.parse(pattern.pattern, pattern.flags)
+        self._nodes = list(self.tree)
+        self._start = _start(self._nodes)
         self._flags = pattern.flags & (re.ASCII | re.IGNORECASE)
         if isinstance(pattern.pattern, bytes):
             self._flags |= re.ASCII
@@ -55,13 +57,17 @@ class Matcher:
         """
         self._text, self._steps, self._budget = text, 0, budget
         if way != "search":
-            ends = self._sequence(list(self.tree), 0, 0)
+            ends = self._sequence(self._nodes, 0, 0)
             end = next((end for end in ends if way == "match" or end == len(text)), None)
             return self._steps, [] if end is None else [(0, end)]
         spans, at = [], 0
         while at <= len(text):
             self._step()
-            end = next(self._sequence(list(self.tree), 0, at), None)
+            if self._start and not self._is_start(self._start, at):
+                self._step()
+                at += 1
+                continue
+            end = next(self._sequence(self._nodes, 0, at), None)
             if end is not None and end > at:
                 spans.append((at, end))
                 at = end
@@ -75,6 +81,11 @@ class Matcher:
         if character not in known:
             known[character] = self._takes(node[0], node[1], character)
         return known[character]
+
+    def _is_start(self, node: Node, at: int) -> bool:
+        if node[0] is op.AT:
+            return self._is_at(node[1], at)
+        return at < len(self._text) and self.accepts(node, self._text[at])
 
     def _step(self) -> None:
         self._steps += 1
@@ -197,6 +208,19 @@ class Matcher:
         if self._flags & re.IGNORECASE:
             return chr(code).lower() == character.lower()
         return code == ord(character)
+
+
+def _start(nodes: list[Node]) -> Node | None:
+    """Return the place or character that every match begins with; None when there are several.
+
+    A search tries it at each character of a text. Where it fails, it takes one step.
+    """
+    kind, value = nodes[0] if nodes else (None, None)
+    if kind is op.SUBPATTERN:
+        return _start(list(value[3]))
+    if kind in REPEATS and value[0] and len(value[2]) == 1 and value[2][0][0] in SINGLE:
+        return value[2][0]
+    return nodes[0] if kind in (*SINGLE, op.AT) else None
 
 
 def _first(ends: Iterator[int]) -> Iterator[int]:
