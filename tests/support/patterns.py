@@ -24,6 +24,7 @@ WAYS: dict[str, Way] = {
 }
 EACH: tuple[Way, ...] = ("match", "fullmatch", "search")
 PACKAGES = ("tecken", "run")
+USE = re.compile(rf"\b(\w+)\s*\.\s*({'|'.join(WAYS)})\b")
 
 
 class Found(NamedTuple):
@@ -41,11 +42,12 @@ class Unreadable(NamedTuple):
     source: str
 
 
-def modules() -> Iterator[tuple[ModuleType, ast.Module]]:
+def modules() -> Iterator[tuple[ModuleType, str]]:
+    """Yield each module with its source."""
     for package in PACKAGES:
         for path in sorted((BASE_DIR / package).rglob("*.py")):
             if "migrations" not in path.parts and path.name != "__main__.py":
-                yield importlib.import_module(_name(path)), ast.parse(path.read_text())
+                yield importlib.import_module(_name(path)), path.read_text()
 
 
 def _name(path: Path) -> str:
@@ -56,11 +58,11 @@ def _name(path: Path) -> str:
 def every_pattern() -> tuple[list[Found], set[Unreadable]]:
     """Return the patterns of the code, of URLs and of settings, and those that only the run time knows."""
     loaded = list(modules())
-    used = _uses(tree for _module, tree in loaded)
+    used = _uses(source for _module, source in loaded)
     found: dict[tuple[Any, int, Way], Found] = {}
     unreadable: set[Unreadable] = set()
-    for module, tree in loaded:
-        for call, names in _calls(tree) if hasattr(module, "re") else ():
+    for module, source in loaded:
+        for call, names in _calls(source) if hasattr(module, "re") else ():
             try:
                 pattern = _evaluated(module, call)
             except NameError:
@@ -73,7 +75,7 @@ def every_pattern() -> tuple[list[Found], set[Unreadable]]:
                 place = f"{module.__name__}:{call.lineno}"
                 found.setdefault((pattern.pattern, pattern.flags, way), Found(place, pattern, way))
     known = {(pattern, flags) for pattern, flags, _way in found}
-    for place, pattern in (*_in_namespaces(module for module, _tree in loaded), *_of_settings()):
+    for place, pattern in (*_in_namespaces(module for module, _source in loaded), *_of_settings()):
         if (pattern.pattern, pattern.flags) not in known:
             for way in EACH:
                 found.setdefault((pattern.pattern, pattern.flags, way), Found(place, pattern, way))
@@ -88,15 +90,16 @@ def _ways(methods: set[str]) -> set[Way]:
     return {WAYS[method] for method in methods if method in WAYS} or set(EACH)
 
 
-def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, list[str]]]:
+def _calls(source: str) -> Iterator[tuple[ast.Call, list[str]]]:
     """Yield each call of `re`, with the names that its result is assigned to."""
     names: dict[ast.AST, list[str]] = defaultdict(list)
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in nodes:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
         if isinstance(node, ast.Assign | ast.AnnAssign) and value is not None:
             names[value] = [target.id for target in targets if isinstance(target, ast.Name)]
-    for node in ast.walk(tree):
+    for node in nodes:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
@@ -107,15 +110,12 @@ def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, list[str]]]:
             yield node, names[node]
 
 
-def _uses(trees: Iterable[ast.Module]) -> dict[str, set[str]]:
+def _uses(sources: Iterable[str]) -> dict[str, set[str]]:
     """Return the methods that are taken of each name, in whichever module."""
     used: dict[str, set[str]] = defaultdict(set)
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in WAYS:
-                owner = node.value
-                name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
-                used[name].add(node.attr)
+    for source in sources:
+        for name, method in USE.findall(source):
+            used[name].add(method)
     return used
 
 
