@@ -29,7 +29,8 @@ from tests.upload.zips import zipped
 pytest_plugins = ["tests.support.upstreams", "tests.upload.site"]
 pytestmark = pytest.mark.django_db
 
-DLL = Random(1).randbytes(100_000) + bytes(40 << 20)  # some of it does not compress
+# Its archive has more bytes than the fields of a form, and unpacks to more than 200 times its size.
+DLL = Random(1).randbytes(70_000) + bytes(20 << 20)
 ARCHIVE = zipped({str(SYM_KEY): SYM, f"a/{SYM_KEY.debug_id}/a.dl_": DLL})
 
 
