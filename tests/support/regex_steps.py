@@ -215,12 +215,15 @@ def _start(nodes: list[Node]) -> Node | None:
 
     A search tries it at each character of a text. Where it fails, it takes one step.
     """
-    kind, value = nodes[0] if nodes else (None, None)
+    if not nodes:
+        return None
+    kind, value = node = nodes[0]
     if kind is op.SUBPATTERN:
         return _start(list(value[3]))
-    if kind in REPEATS and value[0] and len(value[2]) == 1 and value[2][0][0] in SINGLE:
-        return value[2][0]
-    return nodes[0] if kind in (*SINGLE, op.AT) else None
+    if kind in REPEATS and value[0] and len(value[2]) == 1:
+        node = next(iter(value[2]))
+        return node if node[0] in SINGLE else None
+    return node if kind in (*SINGLE, op.AT) else None
 
 
 def _first(ends: Iterator[int]) -> Iterator[int]:
