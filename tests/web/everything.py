@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 import tecken.celery  # noqa: F401 - jobs are sent by the current app
 from tecken.accounts.models import Token
-from tecken.accounts.tokens import GROUPS
+from tecken.accounts.tokens import GROUPS, find_permissions
 from tecken.jobs.records import DeadLetter, records
 from tecken.runtimeconfig import current
 from tecken.runtimeconfig.models import Version
 from tecken.storage.models import FetchedModule
 from tecken.upload.models import Upload
 from tecken.web.urls import urlpatterns
-from tests.web.api.people import person
 
 NAMES = sorted({pattern.name for pattern in urlpatterns if pattern.name})
 PEOPLE: dict[str, tuple[str, ...]] = {
@@ -76,11 +76,22 @@ class Everything(NamedTuple):
         )
 
 
-def user_of(who: str) -> User:
-    email = f"{who}@example.com"
-    if who == "superuser":
-        return User.objects.create_superuser(email, email)
-    return person(email, *PEOPLE[who])
+def create_people() -> dict[str, User]:
+    """Create all users at once: every test of a page has them."""
+    users = {who: User(password=make_password(None)) for who in (*PEOPLE, "superuser")}
+    for who, user in users.items():
+        user.username = user.email = f"{who}@example.com"
+        user.is_staff = user.is_superuser = who == "superuser"
+    User.objects.bulk_create(users.values())
+    by_name = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in find_permissions({name for names in PEOPLE.values() for name in names})
+    }
+    granted = User.user_permissions.through
+    granted.objects.bulk_create(
+        granted(user=users[who], permission=by_name[name]) for who, names in PEOPLE.items() for name in names
+    )
+    return users
 
 
 def comes(client: Client, who: str) -> None:

@@ -29,10 +29,9 @@ from tests.web.everything import (
     FETCHED,
     MODULE,
     NOTES_OF_OWNER,
-    PEOPLE,
     STACK,
     Everything,
-    user_of,
+    create_people,
 )
 from tests.web.minidumps import finish, submit
 
@@ -53,7 +52,7 @@ def everything(
     jobs: list[object] = []
     monkeypatch.setattr(sending, "send", lambda task, *_arguments, **_how: jobs.append(task))
     monkeypatch.setattr("tecken.doctor.background.diagnose", lambda *_arguments, **_how: iter(()))
-    people = {who: user_of(who) for who in (*PEOPLE, "superuser")}
+    people = create_people()
     for changes in (
         {"symbolicate_max_jobs": "20", "limit_exceptions": EXCEPTION},
         {"symbolicate_max_jobs": "30"},
