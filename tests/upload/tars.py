@@ -7,6 +7,7 @@ import io
 import lzma
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import zstandard
@@ -15,7 +16,7 @@ PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "": lambda content: content,
     ".gz": gzip.compress,
     ".zst": zstandard.compress,
-    ".xz": lzma.compress,
+    ".xz": partial(lzma.compress, preset=0),
 }
 
 

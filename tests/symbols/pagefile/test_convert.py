@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -261,12 +261,15 @@ def test_converter_unusable_record_is_dropped_and_counted(record: bytes, reason:
 
 
 @pytest.mark.parametrize(
-    "lines",
-    [lines(bounds.MAX_BLOCK // 8), b"1000 1 1 1 " + b"1 1 1 " * (bounds.MAX_WORDS // 3 + 1) + b"\n"],
+    "make_lines",
+    [
+        lambda: lines(bounds.MAX_BLOCK // 8),
+        lambda: b"1000 1 1 1 " + b"1 1 1 " * (bounds.MAX_WORDS // 3 + 1) + b"\n",
+    ],
     ids=["bytes", "words"],
 )
-def test_converter_func_with_too_many_lines_keeps_its_name(lines: bytes) -> None:
-    module = converted(b"FUNC 1 1 0 a\n" + lines + b"FUNC 2 1 0 b\n2 1 7 0\n")
+def test_converter_func_with_too_many_lines_keeps_its_name(make_lines: Callable[[], bytes]) -> None:
+    module = converted(b"FUNC 1 1 0 a\n" + make_lines() + b"FUNC 2 1 0 b\n2 1 7 0\n")
     assert module.records(Section.SYMBOLS) == [(1, b"FUNC 1 1 0 a"), (2, b"FUNC 2 1 0 b\n2 1 7 0")]
     assert module.dropped == {"lines of a FUNC of more than 4194304 bytes or 1048576 words": 1}
 
