@@ -13,7 +13,7 @@ from symbolic.exceptions import SymbolicError
 
 from tecken.dump.cabinet import unpack
 from tecken.dump.demangling import demangle_all
-from tecken.dump.objects import ModuleIdentity, NativeObject
+from tecken.dump.objects import ModuleIdentity, NativeObject, merge_stack_records
 from tecken.dump.symcache import SymCache
 from tecken.dump.text import SymbolWriter
 from tecken.errors import Malformed
@@ -82,7 +82,9 @@ def write(options: argparse.Namespace, out: BinaryIO) -> None:
     executable = NativeObject(options.cfi, options.arch) if options.cfi else None
     module = complete(file.module, executable)
     cache = file.symcache()
-    stack = file.stack_records() + (executable.stack_records() if executable else b"")
+    stack = file.stack_records()
+    if executable:
+        stack = merge_stack_records(stack, executable.stack_records())
     mini = [] if cache.has_lines else list(find_mini_symbols(file))
     if not (cache.function_count or mini or stack):
         raise Malformed("the file has neither symbols nor unwind information")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ MINI_PACKED_BYTES: Final = 8 << 20
 MINI_BYTES: Final = 64 << 20
 MINI_MEMORY_BYTES: Final = 128 << 20
 NO_ID: Final = "0" * 33
+# Start of a STACK record: an INIT record, with the changes after it, or a WIN record.
+RECORD_START: Final = re.compile(rb"^(?=STACK (?:CFI INIT|WIN) )", re.MULTILINE)
 
 
 class ModuleIdentity(NamedTuple):
@@ -120,6 +123,15 @@ class NativeObject:
     @property
     def _is_linked(self) -> bool:
         return bool(self._object.kind != "rel")
+
+
+def merge_stack_records(text: bytes, executable: bytes) -> bytes:
+    """Return STACK records with those of an executable that are not among them.
+
+    A debug file that is not stripped has the same records as its executable.
+    """
+    known = set(RECORD_START.split(text))
+    return text + b"".join(record for record in RECORD_START.split(executable) if record not in known)
 
 
 def _read(cache: Any) -> bytes:

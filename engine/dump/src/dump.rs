@@ -38,8 +38,7 @@ fn write_object(options: &Options, image: &Image<'_>, executable: Option<&Image<
     if options.is_part() {
         return finish_part(written);
     }
-    let stack = [Some(image), executable].into_iter().flatten().map(stack_records);
-    finish(written, stack.collect::<Vec<_>>().concat())
+    finish(written, cfi::merge(stack_records(image), executable.map(stack_records).unwrap_or_default()))
 }
 
 fn write_pdb(options: &Options, pdb: &PdbFile<'_>, executable: Option<&Image<'_>>) -> Result<()> {
@@ -54,8 +53,7 @@ fn write_pdb(options: &Options, pdb: &PdbFile<'_>, executable: Option<&Image<'_>
     if module.arch == "x86" {
         stack = cfi::read(&pdb.content()?).unwrap_or_default();
     }
-    stack.extend(executable.map(stack_records).unwrap_or_default());
-    finish(written, stack)
+    finish(written, cfi::merge(stack, executable.map(stack_records).unwrap_or_default()))
 }
 
 /// Write the functions, lines and symbols of an object file. The memory that they take is free afterwards.

@@ -357,6 +357,11 @@ def test_dump_with_executable_has_its_unwind_information() -> None:
     assert text.endswith(SYMBOL_TABLE + X86_64_ELF[X86_64_ELF.index("STACK") :])
 
 
+@pytest.mark.parametrize("name", ["libnative.so", "frames.so", "unwind.exe"])
+def test_dump_with_itself_as_executable_has_each_stack_record_once(name: str) -> None:
+    assert dump("--cfi", native(name), native(name)) == dump(native(name))
+
+
 def test_dump_of_pdb_with_executable_has_its_code_id() -> None:
     lines = dump("--cfi", native("native.exe"), native("native.pdb")).splitlines()
     assert lines[1] == "INFO CODE_ID CF9A71C03000 native.exe"
