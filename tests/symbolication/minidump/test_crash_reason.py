@@ -70,6 +70,12 @@ def test_address_of_32_bits_has_no_extended_sign() -> None:
         (0xC000_0034, "STATUS_OBJECT_NAME_NOT_FOUND"),
         (0xC000_006D, "STATUS_LOGON_FAILURE"),
         (0x8000_4005, "unknown 0x80004005"),
+        (0x207, "ERROR_INVALID_CONFIG_VALUE"),
+        (0x3D3C, "ERROR_BLOCKED_BY_PENDING_PACKAGE_REMOVAL"),
+        (0x4000_003A, "STATUS_EMULATION_FLOAT_EXCEPTION"),
+        (0xC000_04E0, "STATUS_MEMORY_DECOMPRESSION_FAILURE"),
+        (0xC0EF_0001, "STATUS_ACCELERATOR_SUBMISSION_QUEUE_FULL"),
+        (0xC000_042E, "unknown 0xc000042e"),
     ],
 )
 def test_error_of_windows_is_named_as_win32_error_first(code: int, name: str) -> None:
