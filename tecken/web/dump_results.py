@@ -89,6 +89,7 @@ def describe_result(report: Json, site: str) -> dict[str, object]:
         "modules": modules,
         "missing": [row for row in modules if row.use.why],
         "unused": summary.unused_modules,
+        "has_versions": any(module.version for module in summary.unused_modules),
         "plain": format_summary(summary, site=site),
     }
 

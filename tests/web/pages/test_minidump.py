@@ -145,6 +145,16 @@ def test_result_with_unavailable_symbols_asks_for_the_dump_again(client: Client)
     assert '<h2 id="again">Send the dump again, or another one</h2>' in page
 
 
+@pytest.mark.parametrize(("version", "column"), [(None, False), ("6.1.7601", True)])
+def test_result_has_a_column_of_versions_if_there_are_any(
+    client: Client, version: str | None, *, column: bool
+) -> None:
+    report = crash_report()
+    for module in report["modules"]:
+        module["version"] = version
+    assert ('<th scope="col">version</th>' in show_report(client, report)) == column
+
+
 def test_result_as_text_is_on_the_page(client: Client) -> None:
     page = show_report(client, crash_report())
     assert "#1   shop!checkout [/build/shop/cart.c:41] (cfi)" in page.partition('<textarea id="plain"')[2]
