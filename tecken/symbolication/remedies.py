@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from tecken.symbolication.minidump.summary import VDSO
+
 LONGEST_ARGUMENT: Final = 100
-# Names of the kernel's code in each process of Linux, which is in no file.
-VDSO: Final = ("linux-gate.so", "linux-gate.so.1", "linux-vdso.so.1")
 # Parts of reasons that `tecken.symbolication.conversion`, `tecken.storage` and `tecken.symbols` write. The
 # tests make these errors happen, so that a reason cannot be reworded unnoticed.
 OTHER_BUILD: Final = ("of another build", " file that it has sent has the ")

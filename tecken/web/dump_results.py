@@ -14,6 +14,7 @@ from tecken.symbolication.minidump.sentence import describe_crash
 from tecken.symbolication.minidump.summarize import summarize
 from tecken.symbolication.minidump.summary import (
     UNUSED,
+    VDSO,
     DumpSummary,
     ReportedCall,
     ReportedFrame,
@@ -87,7 +88,7 @@ def describe_result(report: Json, site: str) -> dict[str, object]:
         "crashing": summary.crashing and _read_stack(summary.crashing),
         "others": [_read_stack(thread) for thread in summary.others],
         "modules": modules,
-        "missing": [row for row in modules if row.use.why],
+        "missing": [row for row in modules if row.use.why and row.use.module.debug_file not in VDSO],
         "unused": summary.unused_modules,
         "has_versions": any(module.version for module in summary.unused_modules),
         "plain": format_summary(summary, site=site),

@@ -11,6 +11,8 @@ from urllib.parse import quote
 UNUSED: Final = "unused"
 # States of symbols in the order in which people need them.
 STATES: Final = ("missing", "corrupt", "unavailable", "loaded", UNUSED)
+# Names of the kernel's code in each process of Linux, which is in no file.
+VDSO: Final = ("linux-gate.so", "linux-gate.so.1", "linux-vdso.so.1")
 
 
 class ReportedCall(NamedTuple):
@@ -71,6 +73,11 @@ class ReportedModule(NamedTuple):
     state: str
     reason: str
     frames: int
+
+    @property
+    def is_kernels(self) -> bool:
+        """Return whether it is the kernel's code: stacks seldom need its symbols."""
+        return self.debug_file in VDSO
 
     @property
     def explanation(self) -> str:

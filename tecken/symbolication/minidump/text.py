@@ -138,9 +138,11 @@ def _format_modules(summary: DumpSummary, site: str, *, all_modules: bool) -> It
         yield "Modules"
     for module in modules:
         yield from _format_module(module, site)
-    states = {module.state for module in modules}
+    states = {module.state for module in modules if not module.is_kernels}
     if site and states & UPLOADABLE:
         yield f"  Upload missing symbols, then send the dump again: tecken-upload --url {site} FILE"
+    elif states & UPLOADABLE:
+        yield "  Add missing symbols, then process the dump again: manage.py symbols add PATH"
     elif "unavailable" in states:
         yield f"  Some symbols could not be looked up: {'send' if site else 'process'} the dump again"
     if unused and not all_modules:
@@ -156,7 +158,9 @@ def _format_module(module: ReportedModule, site: str) -> Iterator[str]:
     identity = f"{debug_file} {module.debug_id}".strip()
     details = ", ".join(filter(None, (module.base, identity, version)))
     yield f"  {module.state:11} {module.name or 'no name'}{f' ({details})' if details else ''}"
-    if module.state in NEEDS_REMEDY:
+    if module.is_kernels and module.state in NEEDS_REMEDY:
+        yield f"{'':14}the kernel maps it into each process; stacks seldom need its symbols"
+    elif module.state in NEEDS_REMEDY:
         if module.reason:
             yield f"{'':14}{module.reason}"
         if site and module.explanation:

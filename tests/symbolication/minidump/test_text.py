@@ -113,6 +113,20 @@ def test_text_of_a_report_of_rust_minidump_has_the_states_of_symbols() -> None:
     assert states == {"shop": "loaded", "libc.so.6": "missing", "libm.so.6": "corrupt"}
 
 
+def test_text_without_a_site_has_the_command_of_a_host() -> None:
+    text = format_minidump(crash_report())
+    assert "\n  Add missing symbols, then process the dump again: manage.py symbols add PATH\n" in text
+
+
+def test_text_asks_for_no_symbols_of_the_kernels_code() -> None:
+    report = crash_report()
+    report["modules"][1] |= {"filename": "linux-gate.so", "debug_file": "linux-gate.so"}
+    text = format_minidump(report, site="https://symbols.example.com")
+    assert "\n              the kernel maps it into each process; stacks seldom need its symbols\n" in text
+    assert "tecken-upload" not in text
+    assert "see https" not in text
+
+
 def test_module_without_an_id_has_no_explanation() -> None:
     summary = summarize({"modules": [{"filename": "a", "debug_file": "a", "debug_id": "0" * 33}]})
     assert (summary.modules[0].debug_id, summary.modules[0].explanation) == ("", "")

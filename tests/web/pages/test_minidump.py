@@ -145,6 +145,15 @@ def test_result_with_unavailable_symbols_asks_for_the_dump_again(client: Client)
     assert '<h2 id="again">Send the dump again, or another one</h2>' in page
 
 
+def test_result_asks_for_no_symbols_of_the_kernels_code(client: Client) -> None:
+    report = crash_report()
+    report["modules"][1] |= {"filename": "linux-gate.so", "debug_file": "linux-gate.so"}
+    page = show_report(client, report)
+    assert "The kernel maps it into each process; stacks seldom need its symbols" in page
+    assert "no symbols:" not in page
+    assert "Process another minidump" in page
+
+
 @pytest.mark.parametrize(("version", "column"), [(None, False), ("6.1.7601", True)])
 def test_result_has_a_column_of_versions_if_there_are_any(
     client: Client, version: str | None, *, column: bool
