@@ -6,6 +6,7 @@ environment but the one it is given, a session of its own, and the files that it
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -15,11 +16,17 @@ from tempfile import TemporaryFile
 from threading import Timer
 from typing import BinaryIO, Final, NamedTuple
 
+from tecken.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 MAX_REASON_BYTES: Final = 500
 # Blocks of 512 bytes that it may write to a file: its messages, and the bytecode of modules that it imports.
 # Of bytecode above the limit Python would keep the beginning, with which no later import succeeds. The
 # largest is that of iced-x86, with 400 KB.
 MAX_FILE_BLOCKS: Final = 8192
+# Exit statuses of the shell: a limit that it may not set, a program that may not run, and none.
+LIMIT_REFUSED: Final = 126
+NOT_STARTED: Final = (LIMIT_REFUSED, 127)
 # Time for a program that has closed its output to end.
 END_SECONDS: Final = 10.0
 
@@ -43,11 +50,19 @@ class ChildProcess:
         self.output = process.stdout
 
     def wait(self) -> int:
-        """Return the exit status of a program that has closed its output, -N for the signal N."""
-        with suppress(subprocess.TimeoutExpired):
-            return self._process.wait(END_SECONDS)
-        self.kill()
-        return self._process.wait()
+        """Return the exit status of a program that has closed its output, -N for the signal N.
+
+        Raises Unavailable if the program could not be started, which is no fault of the file.
+        """
+        try:
+            status = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = self._process.wait()
+        if status in NOT_STARTED:
+            logger.error("A process that reads files cannot be started: %s", self.last_message())
+            raise Unavailable("the program that reads files cannot be started on this host")
+        return status
 
     def kill(self) -> None:
         """End the process and its children."""
@@ -126,4 +141,5 @@ def _limited(command: Sequence[str], limits: ChildLimits) -> list[str]:
         f"ulimit -v {limits.memory_bytes >> 10}",
         f"ulimit -f {MAX_FILE_BLOCKS}",
     )
-    return ["/bin/sh", "-c", " && ".join((*set_limits, 'exec "$@"')), "sh", *command]
+    script = f'{{ {" && ".join(set_limits)}; }} || exit {LIMIT_REFUSED}; exec "$@"'
+    return ["/bin/sh", "-c", script, "sh", *command]

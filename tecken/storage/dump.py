@@ -115,8 +115,8 @@ def dump(
     other files of the module by option of the program: `cfi`, `supplementary`, `package`. With `offsets`, the
     text has only the records that lookups of these module offsets need; the engine must have parts.
 
-    Raises Malformed for a file that the engine refuses, or for which it exceeds a limit. The child process
-    has ended when the iterator is exhausted or closed.
+    Raises Malformed for a file that the engine refuses, or for which it exceeds a limit, and Unavailable if
+    the engine cannot be started. The child process has ended when the iterator is exhausted or closed.
     """
     options = [f"--name={name}", *([f"--arch={arch}"] if arch else [])]
     options += [f"--{option}={file_path(other)}" for option, other in others.items()]
@@ -133,7 +133,7 @@ def name_code_file(start: bytes, name: str) -> bytes:
 def unpack_cabinet(engine: DumpEngine, file: BinaryIO, limits: ChildLimits) -> Generator[bytes]:
     """Yield the only file of a CAB file.
 
-    Raises Malformed, and ends the child process, as `dump` does.
+    Raises Malformed and Unavailable, and ends the child process, as `dump` does.
     """
     yield from _run(engine, [f"--unpack={file_path(file)}"], [file], limits)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import pytest
 
-from tecken.errors import Malformed
+from tecken.errors import Malformed, Unavailable
 from tecken.storage.child_process import ChildLimits
 from tecken.storage.dump import (
     DumpEngine,
@@ -89,6 +90,32 @@ def test_dump_gives_the_program_no_environment(tmp_path: Path) -> None:
 def test_dump_that_fails_is_malformed_with_the_reason(tmp_path: Path, code: str, reason: str) -> None:
     with pytest.raises(Malformed, match=reason):
         run(tmp_path, code)
+
+
+def test_dump_by_a_program_that_is_missing_is_unavailable() -> None:
+    engine = DumpEngine("program", ("/nowhere/program",), {})
+    with TemporaryFile() as file, pytest.raises(Unavailable, match="cannot be started on this host"):
+        list(dump(engine, file, "name", "", LIMITS))
+
+
+def test_dump_under_a_lower_limit_of_the_host_is_unavailable() -> None:
+    """The limit of files that a child may write, 4 MiB, is above the one of its host."""
+    code = """
+import resource, sys
+from tempfile import TemporaryFile
+from tecken.errors import Unavailable
+from tecken.storage.child_process import ChildLimits
+from tecken.storage.dump import DumpEngine, dump
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    with TemporaryFile() as file:
+        list(dump(DumpEngine("true", ("/bin/true",), {}), file, "name", "", ChildLimits()))
+except Unavailable as error:
+    sys.exit(f"unavailable: {error}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "unavailable: the program that reads files cannot be started" in done.stderr
+    assert "error setting limit" in done.stderr
 
 
 def test_dump_program_that_hangs_is_ended(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def process_dump(
     """Return the report of the dump in an open file.
 
     `open_symbols` is called once, with the modules of the dump. Raises Malformed for a file that is no dump,
-    and for one that takes more than the limits.
+    and for one that takes more than the limits; Unavailable if the process cannot be started.
     """
     command = [sys.executable, "-P", *program, str(file.fileno())]
     environment = {"PYTHONPATH": str(Path(__file__).parents[3])}
