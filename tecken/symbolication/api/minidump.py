@@ -49,7 +49,7 @@ BODY_SECONDS: Final = 600.0
 # Seconds until a client should look again.
 RETRY_AFTER: Final = "2"
 TEXT: Final = "text/plain; charset=utf-8"
-EXPOSED: Final = "Location, RateLimit, RateLimit-Policy, Retry-After"
+EXPOSED: Final = "Content-Location, Location, RateLimit, RateLimit-Policy, Retry-After"
 REPORT_METHODS: Final = "GET, HEAD, POST, OPTIONS"
 
 
@@ -197,12 +197,12 @@ def get_minidump(request: HttpRequest, dump_id: str) -> HttpResponse:
 def _reply(request: HttpRequest, dump_id: str, status: DumpStatus) -> HttpResponse:
     """Return the report, or the state with the address at which the report will be."""
     status.raise_if_failed()
+    url = request.build_absolute_uri(f"/process/minidump/{dump_id}")
     if status.state == "done":
         reply = json_reply(status.report)
         # Who has the address may read the report; shared caches may not store it.
-        reply["Cache-Control"] = "private"
+        reply["Content-Location"], reply["Cache-Control"] = url, "private"
         return reply
-    url = request.build_absolute_uri(f"/process/minidump/{dump_id}")
     body = {"id": dump_id, "url": url, "state": status.state}
     reply = json_reply(orjson.dumps(body), HTTPStatus.ACCEPTED)
     reply["Location"], reply["Retry-After"], reply["Cache-Control"] = url, RETRY_AFTER, "no-store"

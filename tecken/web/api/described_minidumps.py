@@ -55,6 +55,7 @@ STATE: Json = object_of(
 )
 SCHEMAS: Json = {schema["title"]: schema for schema in (FRAME, THREAD, MODULE, REPORT, STATE)}
 REPORTED: Json = {"application/json": {"schema": reference("MinidumpReport")}}
+PLACED: Json = {"Content-Location": {"description": "address of the report", "schema": STRING}}
 ACCEPTED: Json = {
     "description": "The report is not ready; look again at the address in Location",
     "content": {"application/json": {"schema": reference("MinidumpState")}},
@@ -91,6 +92,7 @@ PATHS: Json = {
             "responses": {
                 200: {
                     "description": "OK",
+                    "headers": PLACED,
                     "content": {**REPORTED, "text/plain": {"schema": STRING}},
                 },
                 202: ACCEPTED,
@@ -104,7 +106,7 @@ PATHS: Json = {
             "tags": ["symbolication"],
             "parameters": [{"name": "dump_id", "in": "path", "required": True, "schema": STRING}],
             "responses": {
-                200: {"description": "OK", "content": REPORTED},
+                200: {"description": "OK", "headers": PLACED, "content": REPORTED},
                 202: ACCEPTED,
                 413: {"$ref": "#/components/responses/RequestEntityTooLarge"},
             },
@@ -116,7 +118,7 @@ PATHS: Json = {
             "tags": ["symbolication"],
             "parameters": [{"name": "dump_id", "in": "path", "required": True, "schema": STRING}],
             "responses": {
-                200: {"description": "OK", "content": REPORTED},
+                200: {"description": "OK", "headers": PLACED, "content": REPORTED},
                 202: ACCEPTED,
             },
         },

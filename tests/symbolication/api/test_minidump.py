@@ -99,7 +99,7 @@ def test_dump_without_a_worker_is_answered_with_its_address() -> None:
     run_jobs()
     report = get(body["id"])
     assert (report.status_code, functions(report.json())[0]) == (200, "by_price")
-    assert report["Cache-Control"] == "private"
+    assert (report["Cache-Control"], report["Content-Location"]) == ("private", body["url"])
 
 
 def test_dump_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
