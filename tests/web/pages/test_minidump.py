@@ -192,6 +192,7 @@ def test_kept_dump_is_processed_again(client: Client, runtime_options: Override)
     page = show(client, dump_id)
     assert '<a href="#again">process the dump again</a>.' in page
     assert '<button class="main">Process again</button>' in page
+    assert "Everyone who has this address can process the dump again and read the result" in page
     response = client.post(f"/symbolicate/minidump/{dump_id}/")
     assert (response.status_code, response["Location"]) == (302, f"/symbolicate/minidump/{dump_id}/")
     assert "The dump waits for a worker." in show(client, dump_id)
@@ -202,7 +203,9 @@ def test_dump_that_was_deleted_is_not_processed_again(client: Client, runtime_op
     dump_id = submit()
     finish(dump_id, crash_report())
     dump_files().delete(dump_id, DUMP)
-    assert "Process again" not in show(client, dump_id)
+    page = show(client, dump_id)
+    assert "The dump has been deleted." in page
+    assert "Process again" not in page
     response = client.post(f"/symbolicate/minidump/{dump_id}/")
     assert response.status_code == 404
     assert b"not stored any more; send it again" in response.content
