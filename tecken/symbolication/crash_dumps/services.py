@@ -76,7 +76,8 @@ def dump_tracker() -> DumpTracker:
         cache_client(),
         cache_guard(),
         lambda: options().minidump_client_dumps,
-        lambda: options().minidump_keep_seconds,
+        # A kept dump without a state counts as one whose job is in the queue, as long as that can be so.
+        lambda: max(TASK_EXPIRES_SECONDS, options().minidump_keep_seconds),
     )
 
 

@@ -20,8 +20,8 @@ from tecken.jobs import sending
 from tecken.redisclient.services import cache_client
 from tecken.symbolication import services as symbolication_services
 from tecken.symbolication.api.minidump import SENDER_SECONDS, admit_dump
-from tecken.symbolication.crash_dumps.services import dump_files
-from tecken.symbolication.crash_dumps.tracker import ALL
+from tecken.symbolication.crash_dumps.services import TASK_EXPIRES_SECONDS, dump_files
+from tecken.symbolication.crash_dumps.tracker import ALL, state_key
 from tests.support.options import Override
 from tests.support.redis_server import free_port
 from tests.symbolication.crash_dumps.jobs import (
@@ -289,6 +289,17 @@ def test_kept_dump_stays(runtime_options: Override) -> None:
     assert sorted(stored()) == ["dmp", "json.zst"]
     with dump_files().open_dump(dump_id) as kept:
         assert kept.read() == crash_dump()
+
+
+def test_kept_dump_whose_report_has_expired_does_not_wait(runtime_options: Override, tmp_path: Path) -> None:
+    runtime_options(minidump_keep_dumps=True, minidump_keep_seconds=60)
+    dump_id = post(crash_dump()).json()["id"]
+    run_jobs()
+    (report,) = tmp_path.glob("minidumps/*.json.zst")
+    os.utime(report, (0, 0))
+    assert get(dump_id).status_code == 404
+    # Until then a dump without a state would be one that waits.
+    assert cache_client().ttl(state_key(dump_id)) > TASK_EXPIRES_SECONDS - 60
 
 
 def test_kept_dump_is_processed_again_at_the_same_address(runtime_options: Override) -> None:
