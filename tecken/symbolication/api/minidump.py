@@ -44,6 +44,7 @@ SENDER_SECONDS: Final = 10.0
 # The first one is that of senders.
 FIELDS: Final = ("upload_file_minidump", "minidump")
 NO_DUMP: Final = f"Must be a minidump or a core file, or a form with one in its field {' or '.join(FIELDS)}"
+EMPTY: Final = "The file is empty; send a minidump or a core file"
 # Time for the whole body: 256 MiB at 3.6 Mbit/s.
 BODY_SECONDS: Final = 600.0
 # Seconds until a client should look again.
@@ -127,7 +128,7 @@ def _unpack(chunks: Iterator[bytes]) -> Iterator[BinaryIO]:
         except TooLarge:
             raise _too_large() from None
         if not file.tell():
-            raise InvalidInput(NO_DUMP)
+            raise InvalidInput(EMPTY)
         yield file
 
 
@@ -138,7 +139,7 @@ def submit(request: HttpRequest, file: BinaryIO) -> str:
     """
     file.seek(0)
     if not is_dump(file.read(HEAD_BYTES)):
-        raise Malformed(NOT_A_DUMP)
+        raise Malformed(f"{NOT_A_DUMP}; texts are for /symbolicate/ and /symbolicate/text")
     limits_services.usage().count_version(NAME)
     return dump_desk().submit(file, client_of(request), caller_of(request))
 

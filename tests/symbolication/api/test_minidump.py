@@ -188,12 +188,13 @@ def test_files_of_a_form_after_the_dump_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "Must be a minidump"),
+        (b"", "The file is empty"),
+        (b"a text", "texts are for /symbolicate/ and /symbolicate/text"),
         (b"\x7fELF is no dump", "does not begin with MDMP"),
         (gzip.compress(b"text"), "does not begin with MDMP"),
         (gzip.compress(crash_dump())[:99], "broken gzip data|ends early"),
     ],
-    ids=["empty", "ELF", "packed text", "cut"],
+    ids=["empty", "text", "ELF", "packed text", "cut"],
 )
 def test_body_that_is_no_dump_is_400_and_nothing_is_stored(content: bytes, text: str) -> None:
     reply = post(content)
