@@ -22,11 +22,12 @@ FORMS = [
 SAMPLES = sorted(DATA.glob("samples*/*/*/*.sym"))
 
 
-@pytest.mark.parametrize("form", FORMS)
 @given(sym_files())
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_lookup_generated_files_agree_with_symbolic(form: type[PagedModule], sym: bytes) -> None:
-    assert not list(islice(differences(sym, form=form), 3))
+def test_lookup_generated_files_agree_with_symbolic(sym: bytes) -> None:
+    """Both forms look at the same files: to generate one takes longer than to compare it."""
+    for form in (PagedModule, EngineModule) if engine.MODULE else (PagedModule,):
+        assert not list(islice(differences(sym, form=form), 3))
 
 
 @pytest.mark.parametrize("form", FORMS)
