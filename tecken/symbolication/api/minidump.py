@@ -175,7 +175,12 @@ post_minidump.admit = admit_dump  # type: ignore[attr-defined]
 @csrf_exempt
 def serve_report(request: HttpRequest, dump_id: str) -> HttpResponse:
     """Return the report of a dump; a POST has a kept dump processed again before."""
-    return (post_again if request.method == "POST" else get_minidump)(request, dump_id)
+    if request.method == "POST":
+        return post_again(request, dump_id)
+    reply = get_minidump(request, dump_id)
+    if reply.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        reply["Allow"] = REPORT_METHODS
+    return reply
 
 
 @cors(REPORT_METHODS, EXPOSED)

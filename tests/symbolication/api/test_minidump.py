@@ -397,5 +397,6 @@ def test_dump_without_storage_is_503_and_frees_its_place(tmp_path: Path, setting
 
 def test_other_methods_are_405() -> None:
     assert (Client().get(URL).status_code, Client().get(URL)["Allow"]) == (405, "POST, OPTIONS")
-    assert Client().put(f"{URL}/{'0' * 32}").status_code == 405
+    put = Client().put(f"{URL}/{'0' * 32}")
+    assert (put.status_code, put["Allow"]) == (405, "GET, HEAD, POST, OPTIONS")
     assert Client().options(URL)["Access-Control-Allow-Methods"] == "POST, OPTIONS"
