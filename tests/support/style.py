@@ -155,7 +155,7 @@ def measure(root: Path) -> Figures:
         symbol_format_modules=sum(_has_symbol_format(source) for source in sources),
         contract_layers=_count_layers(root / "pyproject.toml"),
         function_p90_lines=sorted(map(_length, functions))[len(functions) * 9 // 10],
-        banned_words=len(find_banned_words(root)),
+        banned_words=len(find_banned_words(root, sources)),
     )
 
 
@@ -168,9 +168,9 @@ def find_sources(root: Path) -> Iterator[Source]:
                 yield source
 
 
-def find_banned_words(root: Path) -> list[str]:
+def find_banned_words(root: Path, sources: Iterable[Source]) -> list[str]:
     """Return `path:line: word` of each banned word in the prose of the checkout."""
-    pieces = [*find_documents(root), *(piece for source in find_sources(root) for piece in source.prose())]
+    pieces = [*find_documents(root), *(piece for source in sources for piece in source.prose())]
     return [
         f"{piece.path.relative_to(root)}:{piece.line_of(match.start())}: {match[0]}"
         for piece in pieces
@@ -199,7 +199,7 @@ def find_causes(root: Path, figure: str) -> list[str]:
     """Return what makes up a figure, or where to read about its bound; nothing for other figures."""
     sources = list(find_sources(root))
     if figure == "banned_words":
-        return find_banned_words(root)
+        return find_banned_words(root, sources)
     if figure == "classes_defined_twice":
         return find_repeated_classes(sources)
     if figure == "docstrings_with_function_word":
@@ -274,7 +274,7 @@ def main() -> None:
     for name, value in measure(root)._asdict().items():
         print(f"{name.replace('_', ' '):32}{value:>8}")
     if "--words" in sys.argv:
-        print("\n".join(find_banned_words(root)))
+        print("\n".join(find_banned_words(root, find_sources(root))))
 
 
 if __name__ == "__main__":
