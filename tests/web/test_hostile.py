@@ -37,8 +37,6 @@ ELSEWHERE = (
     *("http:evil.example", "https:///evil.example", "javascript:alert(1)"),
     *("\t//evil.example/", "/\t/evil.example"),
 )
-UNNAMED = ("next", "after", "page", "sort", "unheard-of")
-"""Parameters of some page, and of none."""
 PASSWORD = "correct horse"
 OWN = re.compile(r"/(?![/\\\s])|\?")
 WITH_ARGUMENTS = [pattern for pattern in urlpatterns if pattern.pattern.converters]
@@ -63,23 +61,16 @@ def parameters(page: str) -> set[str]:
     named = {name for link in links for name, _value in parse_qsl(link.replace("&amp;", "&"), True)}
     for form in re.findall(r"<form\b(?![^>]*post).*?</form>", page, re.DOTALL):
         named.update(re.findall(r'\bname="([^"]+)"', form))
-    return named
-
-
-def hostile_queries(page: str) -> Iterator[dict[str, str]]:
-    """Yield queries with each text in each parameter; those that the page does not name share a query."""
-    named = parameters(page)
-    for value in NASTY:
-        yield from ({name: value} for name in sorted(named))
-        yield {name: value for name in UNNAMED if name not in named}
+    return named | {"next", "after", "page", "sort", "unheard-of"}
 
 
 @pytest.mark.parametrize("act", PAGES, ids=str)
 def test_hostile_query_does_no_harm(client: Client, everything: Everything, act: Act) -> None:
     comes(client, "superuser")
     path = everything.path(act.page)
-    for query in hostile_queries(does(client, act, path).content.decode()):
-        harmless(client.get(f"{path}?{urlencode(query)}", headers={"Accept": "text/html"}))
+    for name in sorted(parameters(does(client, act, path).content.decode())):
+        for value in NASTY:
+            harmless(client.get(f"{path}?{urlencode({name: value})}", headers={"Accept": "text/html"}))
 
 
 @pytest.mark.parametrize("act", FORMS, ids=str)
