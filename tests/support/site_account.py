@@ -13,7 +13,8 @@ from tecken.monitoring.preflight import inspect
 from tests.support.redis_server import RedisServer
 
 IMAGES: Final = Path(__file__).parents[2] / "docker" / "images"
-# Sent by tests with a client of the site. The site itself sends SLOWLOG only, and works without it.
+# Tests send these with a client of the site. Of those that `inspect` has for neither server, the site sends
+# SLOWLOG only, and works without it.
 OF_TESTS: Final = (
     *(("FLUSHALL",), ("FLUSHDB",), ("KEYS",), ("TTL",), ("OBJECT",), ("PUBSUB",), ("CONFIG",)),
     *(("RPUSH",), ("LTRIM",), ("SLOWLOG",), ("DBSIZE",), ("MSET",), ("HKEYS",), ("HINCRBYFLOAT",)),
