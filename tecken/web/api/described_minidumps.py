@@ -64,6 +64,8 @@ ACCEPTED: Json = {
         "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}},
     },
 }
+DUMP_ID: Json = {"name": "dump_id", "in": "path", "required": True, "schema": STRING}
+REPLIES: dict[int, Json] = {200: {"description": "OK", "headers": PLACED, "content": REPORTED}, 202: ACCEPTED}
 FORM: Json = {
     "type": "object",
     "properties": {
@@ -104,23 +106,16 @@ PATHS: Json = {
             "operationId": "minidump_report",
             "summary": "Read the report of a minidump",
             "tags": ["symbolication"],
-            "parameters": [{"name": "dump_id", "in": "path", "required": True, "schema": STRING}],
-            "responses": {
-                200: {"description": "OK", "headers": PLACED, "content": REPORTED},
-                202: ACCEPTED,
-                413: {"$ref": "#/components/responses/RequestEntityTooLarge"},
-            },
+            "parameters": [DUMP_ID],
+            "responses": {**REPLIES, 413: {"$ref": "#/components/responses/RequestEntityTooLarge"}},
         },
         "post": {
             "operationId": "process_minidump_again",
             "summary": "Process a kept minidump again",
             "description": "The new report replaces the old one. 404 if the dump is not stored any more.",
             "tags": ["symbolication"],
-            "parameters": [{"name": "dump_id", "in": "path", "required": True, "schema": STRING}],
-            "responses": {
-                200: {"description": "OK", "headers": PLACED, "content": REPORTED},
-                202: ACCEPTED,
-            },
+            "parameters": [DUMP_ID],
+            "responses": REPLIES,
         },
     },
 }
